@@ -30,6 +30,7 @@ mod fit;
 mod handshake;
 mod inflight;
 mod keep_alive;
+mod lazy;
 mod output;
 mod parked;
 mod received;

@@ -121,7 +121,8 @@ pub enum Output<D: Domain> {
     /// Read these messages, which were in flight when the connection ended, and answer with
     /// [`Session::restored`](crate::Session::restored) in the same order. At most once, after a resume.
     Restore(Vec<(D::Conversation, u64)>),
-    /// The device has everything up to `seq`. At most one for a conversation in a poll round.
+    /// The device has everything up to `seq`. At most one for a conversation in a poll round. After a resume it
+    /// may be of a conversation that the user left meanwhile (its packets were given up): ignore it then.
     Delivered {
         /// Which conversation.
         conversation: D::Conversation,

@@ -20,9 +20,12 @@ struct Ready<M> {
     message: M,
 }
 
-/// A message handed out that some channels have not acknowledged.
+/// A message handed out that is not done with: channels have not acknowledged it, or have not got it yet.
 struct Outstanding {
     seq: u64,
+    /// Channels that got it.
+    handed: Channels,
+    /// Those of them that have not acknowledged it.
     waiting: Channels,
 }
 
@@ -30,7 +33,7 @@ struct Outstanding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Read {
     pub(crate) after: u64,
-    pub(crate) limit: usize,
+    pub(crate) limit: u32,
 }
 
 /// In which queues of [`CatchUp`](crate::catch_up::CatchUp) the conversation stands.
@@ -101,12 +104,8 @@ impl<M: Clone> Track<M> {
         self.ready.back().map_or(self.sent, |last| last.upto)
     }
 
-    pub(crate) fn head(&self) -> u64 {
-        self.head
-    }
-
-    pub(crate) fn ready_len(&self) -> usize {
-        self.ready.len()
+    pub(crate) fn ready_len(&self) -> u32 {
+        self.ready.len() as u32
     }
 
     pub(crate) fn is_followed(&self) -> bool {
@@ -119,12 +118,12 @@ impl<M: Clone> Track<M> {
 
     /// The server tracks it from now on: the device has everything up to `acked`, `head` exists.
     /// Returns how many messages left memory.
-    pub(crate) fn follow(&mut self, acked: u64, head: u64) -> usize {
+    pub(crate) fn follow(&mut self, acked: u64, head: u64) -> u32 {
         self.followed = true;
         self.stalled = false;
         self.head = self.head.max(head).max(acked);
         self.reported = self.reported.max(acked);
-        let before = self.ready.len();
+        let before = self.ready_len();
         while self.outstanding.front().is_some_and(|first| first.seq <= acked) {
             self.outstanding.pop_front();
         }
@@ -132,7 +131,8 @@ impl<M: Clone> Track<M> {
             self.sent = self.ready.pop_front().map_or(self.sent, |first| first.upto);
         }
         self.sent = self.sent.max(acked);
-        before - self.ready.len()
+        self.trim();
+        before - self.ready_len()
     }
 
     /// `head` exists.
@@ -147,7 +147,10 @@ impl<M: Clone> Track<M> {
     pub(crate) fn pass(&mut self, upto: u64) {
         match self.ready.back_mut() {
             Some(last) => last.upto = last.upto.max(upto),
-            None => self.sent = self.sent.max(upto),
+            None => {
+                self.sent = self.sent.max(upto);
+                self.trim();
+            }
         }
     }
 
@@ -158,8 +161,8 @@ impl<M: Clone> Track<M> {
         self.saw(seq);
         self.pass(seq - 1);
         // After a resume the newest packet in flight may be of a message whose other channels were not served.
-        let in_flight = self.outstanding.back().filter(|last| last.seq == seq).map(|last| last.waiting);
-        let channels = channels.difference(in_flight.unwrap_or_default());
+        let handed = self.outstanding.back().filter(|last| last.seq == seq).map(|last| last.handed);
+        let channels = channels.difference(handed.unwrap_or_default());
         if channels.is_empty() {
             self.pass(seq);
             return false;
@@ -189,6 +192,7 @@ impl<M: Clone> Track<M> {
         if acknowledged {
             self.hand_out(seq, channel);
         }
+        self.trim();
         Some(Handed { seq, channel, message, complete })
     }
 
@@ -202,9 +206,7 @@ impl<M: Clone> Track<M> {
             },
         };
         self.outstanding[index].waiting = self.outstanding[index].waiting.without(channel);
-        while self.outstanding.front().is_some_and(|first| first.waiting.is_empty()) {
-            self.outstanding.pop_front();
-        }
+        self.trim();
     }
 
     /// Whether the acknowledgement of `seq` by `channel` is awaited.
@@ -219,7 +221,7 @@ impl<M: Clone> Track<M> {
         self.followed && !self.stalled && self.read.is_none() && self.head > self.queued()
     }
 
-    pub(crate) fn begin_read(&mut self, limit: usize) -> Read {
+    pub(crate) fn begin_read(&mut self, limit: u32) -> Read {
         let read = Read { after: self.queued(), limit };
         self.read = Some(read);
         read
@@ -276,8 +278,22 @@ impl<M: Clone> Track<M> {
 
     fn hand_out(&mut self, seq: u64, channel: u8) {
         match self.outstanding.back_mut() {
-            Some(last) if last.seq == seq => last.waiting = last.waiting.with(channel),
-            _ => self.outstanding.push_back(Outstanding { seq, waiting: Channels::one(channel) }),
+            Some(last) if last.seq == seq => {
+                last.handed = last.handed.with(channel);
+                last.waiting = last.waiting.with(channel);
+            }
+            _ => {
+                let only = Channels::one(channel);
+                self.outstanding.push_back(Outstanding { seq, handed: only, waiting: only });
+            }
+        }
+    }
+
+    /// Lets go of what all channels got and acknowledged.
+    fn trim(&mut self) {
+        let sent = self.sent;
+        while self.outstanding.front().is_some_and(|first| first.waiting.is_empty() && first.seq <= sent) {
+            self.outstanding.pop_front();
         }
     }
 }

@@ -23,6 +23,7 @@ mod publish;
 mod reason;
 mod redact;
 mod topic;
+mod varint;
 
 pub use decode::{Decoder, decode};
 pub use encode::{encode, encoded_len};
@@ -34,6 +35,3 @@ pub use property_id::PropertyId;
 pub use publish::{PublishTemplate, Recipient};
 pub use reason::ReasonCode;
 pub use topic::{TopicError, TopicFilter, TopicName, matches};
-
-/// Greatest Remaining Length that four bytes express (MQTT-2.1.4), 268,435,455.
-pub(crate) const REMAINING_LENGTH_MAX: usize = 0x0FFF_FFFF;

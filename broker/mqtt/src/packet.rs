@@ -275,7 +275,13 @@ pub struct Disconnect {
 impl Disconnect {
     /// A DISCONNECT that carries a reason and nothing else.
     pub fn with(reason: ReasonCode) -> Self {
-        Self { reason, session_expiry_s: None, reason_string: None, server_reference: None, user_properties: Vec::new() }
+        Self {
+            reason,
+            session_expiry_s: None,
+            reason_string: None,
+            server_reference: None,
+            user_properties: Vec::new(),
+        }
     }
 }
 

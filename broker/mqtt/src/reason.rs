@@ -147,10 +147,9 @@ impl ReasonCode {
                 matches!(code, 0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
             }
             PacketType::PubRel | PacketType::PubComp => matches!(code, 0x00 | 0x92),
-            PacketType::SubAck => matches!(
-                code,
-                0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2
-            ),
+            PacketType::SubAck => {
+                matches!(code, 0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2)
+            }
             PacketType::UnsubAck => matches!(code, 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91),
             // 0x8C is missing in the table of MQTT-3.14.2.1 but MQTT-2.4 lists it for DISCONNECT.
             PacketType::Disconnect => matches!(

@@ -32,6 +32,9 @@ pub enum GroupError {
     /// Too many members.
     #[error("a group has at most {0} members")]
     TooMany(u32),
+    /// Too many users in one request.
+    #[error("at most {0} users at once")]
+    BatchTooLarge(usize),
     /// The ledger did not commit.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -31,6 +31,7 @@ pub trait Transaction: View {
     fn delete(&mut self, table: Table, key: &[u8]);
 
     /// Makes `user` a member from the next entry of the log on (sets `joined_seq`), with its cursors in front of it.
+    /// Keeps the user's index of conversations and emits [`Event::MemberAdded`]: callers do neither.
     /// `false`: was a member already.
     fn add_member(
         &mut self,
@@ -39,7 +40,8 @@ pub trait Transaction: View {
         role: u32,
     ) -> Result<bool, StoreError>;
 
-    /// Ends a membership. From this moment nothing more is delivered to the user. `None`: was no member.
+    /// Ends a membership. From this moment nothing more is delivered to the user. Keeps the user's index of
+    /// conversations and emits [`Event::MemberRemoved`]: callers do neither. `None`: was no member.
     fn remove_member(
         &mut self,
         conversation: ConversationId,
@@ -71,6 +73,33 @@ pub enum LedgerError {
     /// The server stops.
     #[error("the broker is shutting down")]
     Stopping,
+}
+
+impl From<StoreError> for LedgerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::Full,
+            other => Self::Store(other.to_string()),
+        }
+    }
+}
+
+/// Reads and decodes one record.
+///
+/// # Errors
+/// When the store fails, or the record is damaged.
+pub fn read<T: prost::Message + Default>(
+    view: &dyn View,
+    table: Table,
+    key: &[u8],
+) -> Result<Option<T>, LedgerError> {
+    let Some(value) = view.get(table, key)? else { return Ok(None) };
+    let damaged = || StoreError::Damaged {
+        table,
+        key: Bytes::copy_from_slice(key),
+        problem: "its value does not decode",
+    };
+    Ok(Some(crate::record::decode(value).ok_or_else(damaged)?))
 }
 
 /// What a job decided: keep its writes, or drop them all.

@@ -12,6 +12,9 @@ pub mod groups;
 pub mod identity;
 pub mod ledger;
 pub mod record;
+mod scope;
 pub mod store;
+#[doc(hidden)]
+pub mod testing;
 
 pub use parlance_schema::{ConversationId, ConversationKind, Handle, UnixMillis, UserId};

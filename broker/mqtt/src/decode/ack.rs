@@ -17,8 +17,8 @@ pub(super) fn decode_plain(header: &FixedHeader, body: &[u8]) -> Result<Option<P
         _ => return Ok(None),
     };
     let Ok(id) = <[u8; 2]>::try_from(body) else { return Ok(None) };
-    let packet_id = PacketId::new(u16::from_be_bytes(id))
-        .ok_or(DecodeError::PacketIdZero { packet: header.packet })?;
+    let packet_id =
+        PacketId::new(u16::from_be_bytes(id)).ok_or(DecodeError::PacketIdZero { packet: header.packet })?;
     Ok(Some(make(Ack::success(packet_id))))
 }
 

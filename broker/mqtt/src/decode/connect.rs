@@ -4,9 +4,7 @@ use bytes::Bytes;
 
 use super::publish::read_message_property;
 use super::{FixedHeader, Reader};
-use crate::{
-    Connect, DecodeError, PacketType, PropertyId, PublishProperties, QoS, TopicName, Version, Will,
-};
+use crate::{Connect, DecodeError, PacketType, PropertyId, PublishProperties, QoS, TopicName, Version, Will};
 
 const RESERVED: u8 = 1 << 0;
 const CLEAN_START: u8 = 1 << 1;
@@ -124,8 +122,7 @@ fn read_will(reader: &mut Reader<'_>, flags: u8, version: Version) -> Result<Wil
         }
     }
     let packet = PacketType::Connect;
-    let topic =
-        TopicName::new(reader.binary()?).map_err(|error| DecodeError::TopicName { packet, error })?;
+    let topic = TopicName::new(reader.binary()?).map_err(|error| DecodeError::TopicName { packet, error })?;
     let payload = reader.binary()?;
     let qos = QoS::try_from(flags >> WILL_QOS_SHIFT & 0b11).map_err(|_| DecodeError::WillQoS)?;
     Ok(Will { topic, payload, qos, retain: flags & WILL_RETAIN != 0, delay_s, properties })

@@ -29,13 +29,7 @@ impl Decoder {
     /// A decoder that refuses packets of more than `max_packet_size` bytes. Until a CONNECT has passed or a
     /// version is set it takes packets for MQTT 5.
     pub fn new(max_packet_size: u32) -> Self {
-        Self {
-            version: Version::V5,
-            max_packet_size,
-            chunk: Bytes::new(),
-            partial: Vec::new(),
-            failed: None,
-        }
+        Self { version: Version::V5, max_packet_size, chunk: Bytes::new(), partial: Vec::new(), failed: None }
     }
 
     /// Sets the protocol version, as a client needs it. A CONNECT that is decoded sets it too.
@@ -138,5 +132,120 @@ impl Decoder {
         }
         let mut frame = Bytes::from(std::mem::take(&mut self.partial));
         decode(&mut frame, self.version, self.max_packet_size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Publish;
+
+    fn publish(payload: usize) -> Vec<u8> {
+        let mut out = bytes::BytesMut::new();
+        let packet = Packet::Publish(Publish {
+            dup: false,
+            qos: crate::QoS::AtMostOnce,
+            retain: false,
+            topic: Some("t".parse().unwrap()),
+            packet_id: None,
+            properties: crate::PublishProperties::default(),
+            payload: vec![b'x'; payload].into(),
+        });
+        crate::encode(&packet, Version::V5, &mut out).unwrap();
+        out.to_vec()
+    }
+
+    #[test]
+    fn a_whole_packet_is_a_slice_of_its_chunk() {
+        let chunk = Bytes::from(publish(100));
+        let mut decoder = Decoder::new(1_000);
+        decoder.feed(chunk.clone());
+        let Ok(Some(Packet::Publish(publish))) = decoder.next() else { panic!("a PUBLISH") };
+        assert!(chunk.as_ptr_range().contains(&publish.payload.as_ptr()));
+        drop(publish);
+        assert_eq!(decoder.next(), Ok(None));
+        assert!(chunk.is_unique(), "an idle decoder must not hold the read buffer");
+    }
+
+    /// A PINGREQ takes no slice: the buffer must be released all the same.
+    #[test]
+    fn an_idle_decoder_holds_nothing() {
+        let chunk = Bytes::from(vec![0xC0, 0x00, 0xC0, 0x00]);
+        let mut decoder = Decoder::new(1_000);
+        decoder.feed(chunk.clone());
+        assert_eq!(decoder.next(), Ok(Some(Packet::PingReq)));
+        assert_eq!(decoder.next(), Ok(Some(Packet::PingReq)));
+        assert_eq!(decoder.next(), Ok(None));
+        assert!(chunk.is_unique());
+        assert_eq!((decoder.buffered(), decoder.partial.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn a_leftover_is_copied_and_the_chunk_released() {
+        let bytes = publish(1_000);
+        let chunk = Bytes::copy_from_slice(&bytes[..100]);
+        let mut decoder = Decoder::new(10_000);
+        decoder.feed(chunk.clone());
+        assert_eq!(decoder.next(), Ok(None));
+        assert!(chunk.is_unique());
+        assert_eq!(decoder.buffered(), 100);
+        let rest = Bytes::from([&bytes[100..], b"\xC0\x00"].concat());
+        decoder.feed(rest.clone());
+        assert!(matches!(decoder.next(), Ok(Some(Packet::Publish(_)))));
+        assert_eq!(decoder.next(), Ok(Some(Packet::PingReq)));
+        assert_eq!(decoder.next(), Ok(None));
+        assert!(rest.is_unique());
+        assert_eq!(decoder.partial.capacity(), 0);
+    }
+
+    /// A fixed header that announces 256 MB costs what arrives, not what it announces.
+    #[test]
+    fn a_liar_gets_no_memory() {
+        let mut decoder = Decoder::new(u32::MAX);
+        decoder.feed(Bytes::from_static(b"\x30\xFF\xFF\xFF\x7F\x00\x01t\x00"));
+        assert_eq!(decoder.next(), Ok(None));
+        assert!(decoder.partial.capacity() <= PARTIAL_BYTES_MIN);
+        for _ in 0..1_000 {
+            decoder.feed(Bytes::from_static(&[b'x'; 100]));
+            assert_eq!(decoder.next(), Ok(None));
+            assert!(decoder.partial.capacity() <= (2 * decoder.buffered()).max(PARTIAL_BYTES_MIN));
+        }
+    }
+
+    #[test]
+    fn the_buffer_of_a_packet_has_its_size() {
+        let bytes = publish(5_000);
+        let mut decoder = Decoder::new(10_000);
+        for chunk in bytes[..bytes.len() - 1].chunks(1_000) {
+            decoder.feed(Bytes::copy_from_slice(chunk));
+            assert_eq!(decoder.next(), Ok(None));
+            assert!(decoder.partial.capacity() <= bytes.len());
+        }
+        decoder.feed(Bytes::copy_from_slice(&bytes[bytes.len() - 1..]));
+        assert!(matches!(decoder.next(), Ok(Some(Packet::Publish(_)))));
+    }
+
+    #[test]
+    fn a_connect_sets_the_version() {
+        let mut decoder = Decoder::new(1_000);
+        // The PUBACK behind it has a reason code, which 3.1.1 has not.
+        decoder.feed(Bytes::from_static(b"\x10\x0C\x00\x04MQTT\x04\x02\x00\x0A\x00\x00\x40\x03\x00\x01\x10"));
+        assert!(matches!(decoder.next(), Ok(Some(Packet::Connect(_)))));
+        assert_eq!(decoder.version(), Version::V3);
+        let packet = crate::PacketType::PubAck;
+        let error = DecodeError::TrailingBytes { packet, bytes: 1 };
+        assert_eq!(decoder.next(), Err(error));
+        decoder.feed(Bytes::from_static(b"\xC0\x00"));
+        assert_eq!((decoder.next(), decoder.buffered()), (Err(error), 0));
+    }
+
+    #[test]
+    fn feeding_ahead_keeps_the_order() {
+        let mut decoder = Decoder::new(1_000);
+        decoder.feed(Bytes::from_static(b"\xC0"));
+        decoder.feed(Bytes::from_static(b"\x00\xD0\x00"));
+        assert_eq!(decoder.next(), Ok(Some(Packet::PingReq)));
+        assert_eq!(decoder.next(), Ok(Some(Packet::PingResp)));
+        assert_eq!(decoder.next(), Ok(None));
     }
 }

@@ -1,5 +1,6 @@
 //! The fixed header (MQTT-2.1): type, flags and Remaining Length, judged before the rest is there.
 
+use crate::varint::{self, VarInt};
 use crate::{DecodeError, PacketType, QoS, Version};
 
 /// The fixed header of a packet, valid for its type and within the size limit.
@@ -24,11 +25,7 @@ pub(super) struct PublishFlags {
 
 impl FixedHeader {
     /// Reads the fixed header at the front of `bytes`; `None` when it is not complete yet.
-    pub(super) fn read(
-        bytes: &[u8],
-        version: Version,
-        bytes_max: u32,
-    ) -> Result<Option<Self>, DecodeError> {
+    pub(super) fn read(bytes: &[u8], version: Version, bytes_max: u32) -> Result<Option<Self>, DecodeError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let packet = packet_type(first, version)?;
         let flags = first & 0x0F;
@@ -39,7 +36,7 @@ impl FixedHeader {
             flags,
             len: 1 + len_bytes,
             packet_len: 1 + len_bytes + remaining as usize,
-            minimal: len_bytes == varint_len(remaining),
+            minimal: len_bytes == varint::len(remaining as usize),
         };
         let packet_bytes = 1 + len_bytes as u32 + remaining;
         if packet_bytes > bytes_max {
@@ -94,37 +91,9 @@ fn publish_flags(flags: u8) -> Result<PublishFlags, DecodeError> {
 
 /// The Remaining Length and its own length; `None` when its last byte has not arrived.
 fn remaining_length(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
-    match varint(bytes) {
+    match varint::read(bytes) {
         VarInt::Value { value, len } => Ok(Some((value, len))),
         VarInt::Incomplete => Ok(None),
         VarInt::TooLong => Err(DecodeError::RemainingLengthMalformed),
-    }
-}
-
-/// Outcome of reading a variable byte integer (MQTT-1.5.5).
-pub(super) enum VarInt {
-    Value { value: u32, len: usize },
-    Incomplete,
-    TooLong,
-}
-
-pub(super) fn varint(bytes: &[u8]) -> VarInt {
-    let mut value = 0;
-    for (at, &byte) in bytes.iter().take(4).enumerate() {
-        value |= u32::from(byte & 0x7F) << (7 * at);
-        if byte & 0x80 == 0 {
-            return VarInt::Value { value, len: at + 1 };
-        }
-    }
-    if bytes.len() < 4 { VarInt::Incomplete } else { VarInt::TooLong }
-}
-
-/// Least number of bytes that a variable byte integer needs.
-pub(crate) fn varint_len(value: u32) -> usize {
-    match value {
-        0..0x80 => 1,
-        0x80..0x4000 => 2,
-        0x4000..0x20_0000 => 3,
-        _ => 4,
     }
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::frame::{VarInt, varint, varint_len};
 use crate::topic::has_nul;
+use crate::varint::{self, VarInt};
 use crate::{DecodeError, PacketId, PacketType, ReasonCode};
 
 /// A position in a packet, or in the properties of one.
@@ -76,8 +76,8 @@ impl<'a> Reader<'a> {
     /// A variable byte integer, in its shortest form (MQTT-1.5.5-1). Only MQTT 5 has them inside packets.
     pub(super) fn varint(&mut self) -> Result<u32, DecodeError> {
         let packet = self.packet;
-        match varint(&self.frame[self.at..self.end]) {
-            VarInt::Value { value, len } if len == varint_len(value) => {
+        match varint::read(&self.frame[self.at..self.end]) {
+            VarInt::Value { value, len } if len == varint::len(value as usize) => {
                 self.at += len;
                 Ok(value)
             }

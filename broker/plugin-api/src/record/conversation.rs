@@ -20,6 +20,9 @@ pub struct ConversationRecord {
     /// A direct conversation's two users, 16 bytes each; empty for a group.
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub peers: Vec<Vec<u8>>,
+    /// How many members a group has; 0 for a direct conversation.
+    #[prost(uint32, tag = "5")]
+    pub members: u32,
 }
 
 /// Its newest entry.
@@ -51,7 +54,7 @@ mod tests {
     proptest! {
         #[test]
         fn values_round_trip(name: String, handle: String, created_ms: u64, a: [u8; 16], b: [u8; 16], seq: u64) {
-            let record = ConversationRecord { name, handle, created_ms, peers: vec![a.to_vec(), b.to_vec()] };
+            let record = ConversationRecord { name, handle, created_ms, peers: vec![a.to_vec(), b.to_vec()], members: 2 };
             prop_assert_eq!(super::super::decode(record.encode_to_vec().into()), Some(record));
             let head = HeadRecord { seq, time_ms: created_ms };
             prop_assert_eq!(super::super::decode(head.encode_to_vec().into()), Some(head));

@@ -8,7 +8,7 @@ use prost::Message;
 /// How far a member has come. Positions never retreat.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct CursorRecord {
-    /// Acknowledged by some device.
+    /// Known to the member: acknowledged by some device, read, or written by it.
     #[prost(uint64, tag = "1")]
     pub delivered: u64,
     /// Read.
@@ -20,6 +20,9 @@ pub struct CursorRecord {
     /// When `read` last moved, Unix milliseconds.
     #[prost(uint64, tag = "4")]
     pub read_ms: u64,
+    /// Acknowledged by some device of the member (PUBACK): where a device that has no position of its own begins.
+    #[prost(uint64, tag = "5")]
+    pub acknowledged: u64,
 }
 
 /// Key of a device's position.
@@ -45,7 +48,7 @@ mod tests {
     proptest! {
         #[test]
         fn values_round_trip(delivered: u64, read: u64, delivered_ms: u64, read_ms: u64) {
-            let record = CursorRecord { delivered, read, delivered_ms, read_ms };
+            let record = CursorRecord { delivered, read, delivered_ms, read_ms, acknowledged: read };
             prop_assert_eq!(super::super::decode(record.encode_to_vec().into()), Some(record));
             prop_assert_eq!(parse_device_cursor(&device_cursor_value(read)), Some(read));
         }

@@ -1,0 +1,425 @@
+//! One client's protocol state: MQTT 3.1.1 and 5, QoS 0 and 1, and the delivery of conversations by cursors.
+
+mod inbound;
+mod outbound;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use parlance_mqtt::{Ack, Packet, PacketId, QoS, ReasonCode, SubAck, UnsubAck, Version};
+
+use crate::catch_up::CatchUp;
+use crate::fit::fit;
+use crate::inflight::{Inflight, What};
+use crate::keep_alive::KeepAlive;
+use crate::parked::{ParkedPacket, ParkedWhat};
+use crate::received::Received;
+use crate::restore::Restore;
+use crate::{
+    Channels, Domain, Entry, Millis, NoteFate, Output, Parked, PublishOutcome, SessionConfig, Ticket,
+    WillFate,
+};
+
+/// How long a read that brought nothing, though something was announced, waits before it is asked again.
+const READ_RETRY_MS: u64 = 200;
+
+/// SUBSCRIBE and UNSUBSCRIBE packets that may wait for their answer before no more input is accepted.
+const REQUESTS_MAX: u16 = 16;
+
+/// What happened that nobody needs to be answered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// PUBACKs for packets that are not in flight.
+    pub unknown_acks: u32,
+    /// Publishes that came again, with DUP, while their first copy waits for its outcome.
+    pub repeated_publishes: u32,
+    /// Notes that found the queue full.
+    pub dropped_notes: u32,
+    /// Packets that the client would not accept for their size.
+    pub undeliverable: u32,
+}
+
+/// Why and how a session ended.
+struct Ending {
+    cause: ReasonCode,
+    /// A DISCONNECT with `cause` is sent.
+    disconnect: bool,
+    reason_string: Option<Bytes>,
+    will: WillFate,
+    /// [`Output::Close`] came out.
+    told: bool,
+}
+
+/// The state machine of one client's session while it has a connection. See the crate for how it is driven.
+///
+/// Between two connections it is [`Parked`]. What a device is owed of its conversations does not live here but
+/// in its cursors: a session may be dropped at any time, at the price that messages come twice.
+pub struct Session<D: Domain> {
+    config: SessionConfig,
+    keep_alive: KeepAlive,
+    /// The newest moment heard of.
+    clock: Millis,
+    retry_at: Option<Millis>,
+    received: Received,
+    /// SUBSCRIBE and UNSUBSCRIBE packets that wait for their answer.
+    requests: u16,
+    /// What goes out before anything else, in order.
+    control: VecDeque<Output<D>>,
+    inflight: Inflight<D>,
+    /// `Some`: packets of an earlier connection go first.
+    restore: Option<Box<Restore<D>>>,
+    catch_up: CatchUp<D>,
+    notes: VecDeque<(D::Note, QoS)>,
+    /// The last thing sent was a note: a message comes next, if one waits.
+    note_was_last: bool,
+    /// Channels whose packets are acknowledged (QoS 1).
+    acknowledged: Channels,
+    resync: bool,
+    /// The last packet was one too many to go on reading: what the client says since then is not heard.
+    deaf: bool,
+    /// The client says nothing but that it is there: memory may be given back.
+    resting: bool,
+    ending: Option<Box<Ending>>,
+    counters: Counters,
+}
+
+impl<D: Domain> Session<D> {
+    /// A session without a past.
+    pub fn new(config: SessionConfig, now: Millis) -> Self {
+        Self::with_window(config, now, Inflight::starting_at(PacketId::MIN))
+    }
+
+    /// Goes on where an earlier connection of the session ended: what was in flight is sent again first.
+    /// The server tracks the conversations of the user as for a new session, and may untrack those that the
+    /// user left meanwhile: [`restored`](Self::restored) with `None` has the same effect packet by packet.
+    pub fn resume(parked: Parked<D>, config: SessionConfig, now: Millis) -> Self {
+        let mut inflight = Inflight::starting_at(parked.next);
+        let mut catch_up = CatchUp::new(&config);
+        for ParkedPacket { packet_id, what } in parked.in_flight {
+            let what = match what {
+                ParkedWhat::Message { conversation, seq, channel, complete } => {
+                    catch_up.resume(conversation, seq, channel, complete);
+                    What::Message { conversation, seq, channel }
+                }
+                ParkedWhat::Note(note) => What::Note(note),
+            };
+            inflight.owe(packet_id, what);
+        }
+        inflight.skip_to(parked.next);
+        let mut session = Self::with_window(config, now, inflight);
+        session.catch_up = catch_up;
+        session.restore = Restore::of(&session.inflight).map(Box::new);
+        session.notes = parked.notes.into_iter().map(|note| (note, QoS::AtLeastOnce)).collect();
+        session
+    }
+
+    fn with_window(config: SessionConfig, now: Millis, inflight: Inflight<D>) -> Self {
+        Self {
+            keep_alive: KeepAlive::new(config.keep_alive_ms, now),
+            clock: now,
+            retry_at: None,
+            received: Received::new(),
+            requests: 0,
+            control: VecDeque::new(),
+            inflight,
+            restore: None,
+            catch_up: CatchUp::new(&config),
+            notes: VecDeque::new(),
+            note_was_last: false,
+            acknowledged: Channels::from_bits(u8::MAX),
+            resync: false,
+            deaf: false,
+            resting: false,
+            ending: None,
+            counters: Counters::default(),
+            config,
+        }
+    }
+
+    /// Takes the session off its connection. Finish the poll round first, or cursors that moved are told late
+    /// (messages come twice).
+    pub fn park(self) -> Parked<D> {
+        let Self { inflight, catch_up, notes, .. } = self;
+        let (next, unsettled) = inflight.into_parts();
+        let in_flight = unsettled.filter_map(|(packet_id, what)| {
+            let what = match what {
+                What::Nothing => return None,
+                What::Note(note) => ParkedWhat::Note(note),
+                What::Message { conversation, seq, channel } => {
+                    if !catch_up.awaits(conversation, seq, channel) {
+                        return None;
+                    }
+                    let complete = catch_up.is_complete(conversation, seq);
+                    ParkedWhat::Message { conversation, seq, channel, complete }
+                }
+            };
+            Some(ParkedPacket { packet_id, what })
+        });
+        Parked::new(next, in_flight.collect(), notes)
+    }
+
+    /// The clock moved: call it at [`next_timeout`](Self::next_timeout), or whenever.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        self.clock = self.clock.max(now);
+        if self.is_closed() {
+            return;
+        }
+        if self.keep_alive.is_over(now) {
+            let deaf = std::mem::take(&mut self.deaf) || !self.accepts_input();
+            if !deaf {
+                // MQTT-3.1.2-22
+                return self.end(ReasonCode::KeepAliveTimeout, None, WillFate::Publish);
+            }
+            // We did not listen: its silence means nothing.
+            self.keep_alive.heard(now);
+        }
+        if self.retry_at.is_some_and(|at| now >= at) {
+            self.retry_at = None;
+            self.catch_up.retry();
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, `None`: never. May lie in the past.
+    pub fn next_timeout(&self) -> Option<Millis> {
+        if self.is_closed() {
+            return None;
+        }
+        match (self.keep_alive.deadline(), self.retry_at) {
+            (Some(silence), Some(retry)) => Some(silence.min(retry)),
+            (silence, retry) => silence.or(retry),
+        }
+    }
+
+    /// Whether the next packet of the client may be given to the session. False while too much of what came
+    /// waits for its answer: the connection then stops reading. (An MQTT 5 client keeps to Receive Maximum
+    /// itself, or is closed with 0x93.)
+    pub fn accepts_input(&self) -> bool {
+        let full = self.config.version == Version::V3
+            && self.received.len() >= usize::from(self.config.receive_maximum);
+        !full && self.requests < REQUESTS_MAX
+    }
+
+    /// How a publish ended. PUBACKs leave in the order of the PUBLISH packets (MQTT-4.6.0-2), so this one may
+    /// wait for those before it. Unknown and QoS 0 tickets are ignored.
+    pub fn publish_done(&mut self, ticket: Ticket, outcome: PublishOutcome) {
+        if self.is_closed() {
+            return;
+        }
+        let Some(packet_id) = self.received.waiting(ticket) else { return };
+        let PublishOutcome { reason, mut reason_string, mut user_properties } = outcome;
+        fit(&self.config, 0, &mut reason_string, &mut user_properties);
+        self.received.done(ticket, Ack { packet_id, reason, reason_string, user_properties });
+        while let Some(ack) = self.received.next_ack() {
+            self.control.push_back(Output::Send(Packet::PubAck(ack)));
+        }
+    }
+
+    /// The answer to [`Output::Subscribe`]: one code for each filter, in order (MQTT-3.8.4-6).
+    pub fn subscribe_done(
+        &mut self,
+        packet_id: PacketId,
+        codes: Vec<ReasonCode>,
+        reason_string: Option<Bytes>,
+    ) {
+        if let Some(reason_string) = self.request_done(codes.len(), reason_string) {
+            let ack = SubAck { packet_id, codes, reason_string, user_properties: Vec::new() };
+            self.control.push_back(Output::Send(Packet::SubAck(ack)));
+        }
+    }
+
+    /// The answer to [`Output::Unsubscribe`]: one code for each filter, in order (MQTT-3.11.3-2).
+    pub fn unsubscribe_done(
+        &mut self,
+        packet_id: PacketId,
+        codes: Vec<ReasonCode>,
+        reason_string: Option<Bytes>,
+    ) {
+        if let Some(reason_string) = self.request_done(codes.len(), reason_string) {
+            let ack = UnsubAck { packet_id, codes, reason_string, user_properties: Vec::new() };
+            self.control.push_back(Output::Send(Packet::UnsubAck(ack)));
+        }
+    }
+
+    /// One request less waits. Returns its reason string as far as the client takes it, unless it is too late.
+    fn request_done(&mut self, codes: usize, mut reason_string: Option<Bytes>) -> Option<Option<Bytes>> {
+        if self.is_closed() {
+            return None;
+        }
+        self.requests = self.requests.saturating_sub(1);
+        fit(&self.config, codes, &mut reason_string, &mut Vec::new());
+        Some(reason_string)
+    }
+
+    /// Starts or refreshes the delivery of a conversation: the device has everything up to `acked`, and `head`
+    /// is the newest seq that is known. What is known here already is never taken back.
+    pub fn track(&mut self, conversation: D::Conversation, acked: u64, head: u64) {
+        if !self.is_closed() {
+            self.catch_up.follow(conversation, acked, head);
+        }
+    }
+
+    /// Ends the delivery of a conversation at once: nothing more of it is sent, also not again. Packets in
+    /// flight keep their ids until the client acknowledges them; that is then ignored.
+    pub fn untrack(&mut self, conversation: D::Conversation) {
+        if self.catch_up.untrack(conversation) {
+            self.inflight.forget(conversation);
+        }
+    }
+
+    /// Whether the server tracks the conversation. False after a resume, until it does again.
+    pub fn is_tracked(&self, conversation: D::Conversation) -> bool {
+        self.catch_up.is_followed(conversation)
+    }
+
+    /// How many conversations are held.
+    pub fn tracked(&self) -> usize {
+        self.catch_up.len()
+    }
+
+    /// A live message: the next one of its conversation waits for the window, one seen before is ignored,
+    /// one beyond a gap (or beyond what memory may hold) will be read from the log.
+    /// Returns false if the conversation is not tracked: then nothing happened.
+    pub fn announce(
+        &mut self,
+        conversation: D::Conversation,
+        seq: u64,
+        message: D::Message,
+        channels: Channels,
+    ) -> bool {
+        !self.is_closed() && self.catch_up.announce(conversation, seq, message, channels)
+    }
+
+    /// The answer to [`Output::ReadLog`]: records after `after`, ascending, from the first on without leaving
+    /// out any that can be read, at most as many as asked for; `head` is the newest seq the log has.
+    ///
+    /// Records that are missing between two entries, or before the first, are taken as gone (expired,
+    /// unreadable): the cursor passes over them. So does an empty page with `head` beyond `after`. An empty
+    /// page with `head == after` says that the log has no more: the device is caught up, or, if something
+    /// beyond was announced, the read is asked again a little later; that is also the answer when a read
+    /// failed. An answer to no question is ignored.
+    pub fn page(&mut self, conversation: D::Conversation, after: u64, entries: Vec<Entry<D>>, head: u64) {
+        if !self.is_closed() && self.catch_up.page(conversation, after, entries, head) {
+            self.retry_at = Some(self.clock + READ_RETRY_MS);
+        }
+    }
+
+    /// The answer to [`Output::Restore`], in its order. `None`: the message is gone, or not to be seen by this
+    /// user any more; it counts as acknowledged.
+    pub fn restored(&mut self, messages: Vec<Option<D::Message>>) {
+        if let Some(restore) = &mut self.restore {
+            restore.answer(messages, &self.inflight);
+        }
+    }
+
+    /// Sends an event, receipt, typing sign or reply. QoS 2 is sent as QoS 1. What is in flight or queued with
+    /// QoS 1 survives the connection. The queue is bounded: the newest is dropped.
+    pub fn note(&mut self, note: D::Note, qos: QoS) -> NoteFate {
+        if self.is_closed() {
+            return NoteFate::Dropped;
+        }
+        if self.notes.len() >= self.config.notes_max {
+            self.counters.dropped_notes = self.counters.dropped_notes.saturating_add(1);
+            return NoteFate::Dropped;
+        }
+        self.notes.push_back((note, qos.min(QoS::AtLeastOnce)));
+        NoteFate::Queued
+    }
+
+    /// A `Deliver` or `Note` was not written because the client does not accept packets that large: it counts
+    /// as acknowledged (MQTT-3.1.2-25). With QoS 0 (`None`) there is nothing to do but to count it.
+    pub fn undeliverable(&mut self, packet_id: Option<PacketId>) {
+        self.counters.undeliverable = self.counters.undeliverable.saturating_add(1);
+        if let Some(packet_id) = packet_id {
+            self.settle(packet_id);
+        }
+    }
+
+    /// Live messages were lost on the way to the session (its outbox overflowed): asks for the heads.
+    pub fn lagging(&mut self) {
+        self.resync = true;
+    }
+
+    /// Ends the connection from the server's side: takeover, shutdown, token expired, malformed packet.
+    pub fn close(&mut self, reason: ReasonCode, reason_string: Option<Bytes>) {
+        if !self.is_closed() {
+            self.end(reason, reason_string, WillFate::Publish);
+        }
+    }
+
+    /// QoS of the packets of a channel, 1 until said otherwise. QoS 2 is sent as QoS 1. Messages of a QoS 0
+    /// channel count as acknowledged when they are handed out.
+    pub fn set_channel_qos(&mut self, channel: u8, qos: QoS) {
+        self.acknowledged = match qos {
+            QoS::AtMostOnce => self.acknowledged.without(channel),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => self.acknowledged.with(channel),
+        };
+    }
+
+    /// Drops the conversations of which the device has everything, and gives memory back. The server tracks
+    /// them again when the next message is announced. Returns how many were dropped.
+    pub fn forget_idle(&mut self) -> usize {
+        let dropped = self.catch_up.forget_idle();
+        self.shrink();
+        dropped
+    }
+
+    /// Whether the session ended: [`Output::Close`] came out or will.
+    pub fn is_closed(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Why the session ended, also where no DISCONNECT says it.
+    pub fn close_reason(&self) -> Option<ReasonCode> {
+        self.ending.as_ref().map(|ending| ending.cause)
+    }
+
+    /// How long the session outlives its connection, seconds; 0 = not at all, `u32::MAX` = for ever.
+    pub fn session_expiry_s(&self) -> u32 {
+        self.config.session_expiry_s
+    }
+
+    /// What was agreed for this connection.
+    pub fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// What happened and needed no answer.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Packets sent on this connection that the client has not acknowledged.
+    pub fn in_flight(&self) -> u16 {
+        self.inflight.on_wire()
+    }
+
+    fn end(&mut self, cause: ReasonCode, reason_string: Option<Bytes>, will: WillFate) {
+        let disconnect = self.config.version == Version::V5;
+        self.ending = Some(Box::new(Ending { cause, disconnect, reason_string, will, told: false }));
+    }
+
+    /// The packet needs no acknowledgement any more. Returns false if it is not in flight.
+    fn settle(&mut self, packet_id: PacketId) -> bool {
+        match self.inflight.settle(packet_id) {
+            Some(What::Message { conversation, seq, channel }) => {
+                self.catch_up.ack(conversation, seq, channel)
+            }
+            Some(What::Note(_) | What::Nothing) => {}
+            None => return false,
+        }
+        true
+    }
+
+    /// Gives back the memory of empty queues.
+    fn shrink(&mut self) {
+        if self.control.is_empty() {
+            self.control = VecDeque::new();
+        }
+        if self.notes.is_empty() {
+            self.notes = VecDeque::new();
+        }
+        self.received.shrink();
+        self.inflight.shrink();
+        self.catch_up.shrink();
+    }
+}

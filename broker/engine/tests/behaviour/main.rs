@@ -1,0 +1,14 @@
+//! One behaviour to a test, through the public surface only; each names the clause or rule it proves.
+
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
+
+mod catch_up;
+mod closing;
+mod conversation;
+mod handshake;
+mod inbound;
+mod memory;
+mod notes;
+mod resume;
+mod support;
+mod window;

@@ -1,0 +1,170 @@
+//! A device: what the server holds for it, and what its client saw.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use parlance_engine::{Channels, Domain, Millis, Parked, Session, SessionConfig};
+use parlance_mqtt::{Ack, Packet, PacketId, QoS, Version};
+
+use crate::world::CONVERSATIONS;
+
+pub(crate) struct Chat;
+
+impl Domain for Chat {
+    type Conversation = usize;
+    type User = u8;
+    /// Conversation and seq.
+    type Message = (usize, u64);
+    /// A running number.
+    type Note = u32;
+}
+
+/// What a packet carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Carried {
+    Message { conversation: usize, seq: u64, channel: u8 },
+    Note(u32),
+}
+
+/// A connection.
+pub(crate) struct Link {
+    pub(crate) session: Session<Chat>,
+    /// Committed messages on their way to the session: (conversation, seq).
+    pub(crate) outbox: VecDeque<(usize, u64)>,
+    pub(crate) overflowed: bool,
+    /// Log reads without an answer.
+    pub(crate) reads: Vec<(usize, u64, usize)>,
+    pub(crate) restore: Option<Vec<(usize, u64)>>,
+    /// Written, not yet received.
+    pub(crate) wire: VecDeque<(Option<PacketId>, Carried)>,
+    /// Received, not yet acknowledged.
+    pub(crate) unacknowledged: VecDeque<PacketId>,
+    /// QoS 1 packets sent on this connection and not acknowledged.
+    pub(crate) in_flight: usize,
+    /// A QoS 1 packet without DUP was sent.
+    pub(crate) fresh: bool,
+    /// Last seq of each conversation and channel on this connection.
+    pub(crate) last: HashMap<(usize, u8), u64>,
+    pub(crate) last_note: Option<u32>,
+}
+
+impl Link {
+    pub(crate) fn new(session: Session<Chat>) -> Self {
+        Self {
+            session,
+            outbox: VecDeque::new(),
+            overflowed: false,
+            reads: Vec::new(),
+            restore: None,
+            wire: VecDeque::new(),
+            unacknowledged: VecDeque::new(),
+            in_flight: 0,
+            fresh: false,
+            last: HashMap::new(),
+            last_note: None,
+        }
+    }
+}
+
+pub(crate) struct Device {
+    pub(crate) user: u8,
+    pub(crate) channels: Channels,
+    pub(crate) acknowledged_channels: Channels,
+    pub(crate) config: SessionConfig,
+    pub(crate) link: Option<Link>,
+    pub(crate) parked: Option<Parked<Chat>>,
+    /// The device's cursors: in memory, and as written down.
+    pub(crate) cursors: [u64; CONVERSATIONS],
+    pub(crate) saved: [u64; CONVERSATIONS],
+    /// QoS 1 packets of this session that were sent and not acknowledged.
+    pub(crate) open: HashMap<PacketId, Carried>,
+    /// What reached the client.
+    pub(crate) got: HashSet<Carried>,
+    /// What the server may count as done: acknowledged, or handed out with QoS 0.
+    pub(crate) done: HashSet<Carried>,
+    /// QoS 1 notes that were taken and must arrive as long as the session lives.
+    pub(crate) promised: HashSet<u32>,
+}
+
+impl Device {
+    pub(crate) fn new(user: u8, channels: &[(u8, QoS)], send_window: u16, memory: usize) -> Self {
+        let acknowledged =
+            channels.iter().filter(|(_, qos)| *qos == QoS::AtLeastOnce).map(|(channel, _)| *channel);
+        Self {
+            user,
+            channels: channels.iter().map(|(channel, _)| *channel).collect(),
+            acknowledged_channels: acknowledged.collect(),
+            config: SessionConfig {
+                version: Version::V5,
+                send_window,
+                client_packet_max: None,
+                receive_maximum: 4,
+                keep_alive_ms: 0,
+                session_expiry_s: 100,
+                session_expiry_s_max: 100,
+                problem_information: true,
+                ready_messages_max: memory,
+                notes_max: 3,
+                page_messages_max: 3,
+                reads_in_flight_max: 2,
+            },
+            link: None,
+            parked: None,
+            cursors: [0; CONVERSATIONS],
+            saved: [0; CONVERSATIONS],
+            open: HashMap::new(),
+            got: HashSet::new(),
+            done: HashSet::new(),
+            promised: HashSet::new(),
+        }
+    }
+
+    /// The session is gone: what it promised is not owed any more, what is durable is.
+    pub(crate) fn forget_session(&mut self) {
+        self.parked = None;
+        self.open.clear();
+        self.promised.clear();
+    }
+
+    pub(crate) fn open_session(&mut self, clean: bool, now: Millis) {
+        if clean {
+            self.forget_session();
+        }
+        let mut session = match self.parked.take() {
+            Some(parked) => Session::resume(parked, self.config.clone(), now),
+            None => {
+                self.forget_session();
+                Session::new(self.config.clone(), now)
+            }
+        };
+        for channel in 0..Channels::COUNT {
+            let acknowledged = self.acknowledged_channels.contains(channel);
+            session.set_channel_qos(channel, if acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce });
+        }
+        self.link = Some(Link::new(session));
+    }
+
+    pub(crate) fn receive(&mut self, count: usize) {
+        let Some(link) = &mut self.link else { return };
+        for _ in 0..count {
+            let Some((packet_id, carried)) = link.wire.pop_front() else { return };
+            self.got.insert(carried);
+            if let Carried::Note(number) = carried {
+                self.promised.remove(&number);
+            }
+            link.unacknowledged.extend(packet_id);
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self, start: usize, count: usize, now: Millis) {
+        let Some(link) = &mut self.link else { return };
+        for _ in 0..count {
+            let index = start.min(link.unacknowledged.len().saturating_sub(1));
+            let Some(packet_id) = link.unacknowledged.remove(index) else { return };
+            let carried = self.open.remove(&packet_id).expect("a packet that is acknowledged was sent");
+            self.done.insert(carried);
+            link.in_flight -= 1;
+            link.session.handle_packet(Packet::PubAck(Ack::success(packet_id)), now);
+            assert_eq!(link.session.counters().unknown_acks, 0, "{packet_id} was in flight");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What people do with their own accounts.
+
+use super::{ApiError, Caller, methods::NoRequest, overview, reading};
+use crate::context::Context;
+use parlance_plugin_api::identity::{Principal, Scopes};
+use parlance_schema::api::{
+    ChangePasswordRequest, Devices, Done, LoginRequest, LogoutRequest, Me, RefreshRequest, RegisterRequest,
+    RemoveDeviceRequest, Tokens,
+};
+use std::collections::HashSet;
+
+pub(super) async fn register(
+    context: &Context,
+    caller: Caller<'_>,
+    request: RegisterRequest,
+) -> Result<Tokens, ApiError> {
+    Ok(context.accounts.register(request, caller.from).await?)
+}
+
+pub(super) async fn login(
+    context: &Context,
+    caller: Caller<'_>,
+    request: LoginRequest,
+) -> Result<Tokens, ApiError> {
+    Ok(context.accounts.login(request, caller.from).await?)
+}
+
+pub(super) async fn refresh(
+    context: &Context,
+    caller: Caller<'_>,
+    request: RefreshRequest,
+) -> Result<Tokens, ApiError> {
+    Ok(context.accounts.refresh(request, caller.from).await?)
+}
+
+pub(super) async fn logout(
+    context: &Context,
+    caller: Caller<'_>,
+    request: LogoutRequest,
+) -> Result<Done, ApiError> {
+    Ok(context.accounts.logout(caller.who()?, request).await?)
+}
+
+pub(super) async fn change_password(
+    context: &Context,
+    caller: Caller<'_>,
+    request: ChangePasswordRequest,
+) -> Result<Done, ApiError> {
+    Ok(context.accounts.change_password(caller.who()?, request, caller.from).await?)
+}
+
+pub(super) async fn me(_: &Context, caller: Caller<'_>, _: NoRequest) -> Result<Me, ApiError> {
+    Ok(describe(caller.who()?))
+}
+
+fn describe(who: &Principal) -> Me {
+    let scopes = match &who.scopes {
+        Scopes::Everything => Vec::new(),
+        Scopes::Only(scopes) => scopes.iter().map(ToString::to_string).collect(),
+    };
+    Me { user: who.user, handle: who.handle.as_str().to_owned(), kind: who.kind.as_str().to_owned(), scopes }
+}
+
+pub(super) async fn devices(
+    context: &Context,
+    caller: Caller<'_>,
+    _: NoRequest,
+) -> Result<Devices, ApiError> {
+    let user = caller.who()?.user;
+    let online: HashSet<_> = context.hub.online_devices(user).into_iter().collect();
+    reading(context, move |view, _| {
+        Ok(overview::devices(view, user, |client_id| online.contains(client_id))?)
+    })
+    .await
+}
+
+pub(super) async fn remove_device(
+    context: &Context,
+    caller: Caller<'_>,
+    request: RemoveDeviceRequest,
+) -> Result<Done, ApiError> {
+    Ok(context.accounts.remove_device(caller.who()?, request).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::World;
+    use parlance_plugin_api::{
+        ConversationId,
+        identity::{Action, Scope},
+    };
+
+    #[test]
+    fn scopes_read_as_they_were_asked_for() {
+        let mut world = World::default();
+        let alice = world.user("alice");
+        let mut who = world.principal(alice);
+        assert_eq!(describe(&who).scopes, Vec::<String>::new());
+        let group = ConversationId::fresh_group();
+        let one = |action, conversation| Scope { action, conversation };
+        who.scopes = Scopes::Only([one(Action::Send, Some(group)), one(Action::Read, None)].into());
+        assert_eq!(describe(&who).scopes, [format!("messages.send:{group}"), "messages.read".to_owned()]);
+    }
+}

@@ -1,0 +1,65 @@
+//! Every limit of the server, with its unit in its name.
+
+use super::key::section;
+
+section! {
+    /// What is bounded, and where.
+    Limits = "limits" {
+        /// Content of one message, bytes.
+        message_bytes_max: usize = 262_144, in 1..=16_777_216;
+        /// One MQTT packet from a client, bytes; at least message_bytes_max.
+        packet_bytes_max: u32 = 1_048_576, in 1_024..=268_435_460;
+        /// Body of one HTTP request, bytes; at least message_bytes_max.
+        http_body_bytes_max: usize = 1_048_576, in 1_024..=1_073_741_824;
+        /// How long one HTTP request may take, milliseconds.
+        http_request_ms_max: u64 = 30_000, in 100..=600_000;
+        /// HTTP calls in progress at once; more wait their turn.
+        http_calls_max: usize = 1_024, in 1..=1_000_000;
+        /// Connections at once. One more is closed at once.
+        connections_max: usize = 100_000, in 1..=10_000_000;
+        /// From the connection to a CONNECT that was let in, with TLS and WebSocket handshakes, milliseconds.
+        connect_timeout_ms: u64 = 10_000, in 100..=600_000;
+        /// How long a client may take nothing of what is written to it, milliseconds.
+        write_timeout_ms: u64 = 30_000, in 100..=600_000;
+        /// How long a stop waits for connections to end, milliseconds.
+        stop_timeout_ms: u64 = 10_000, in 0..=600_000;
+        /// Keep alive that an MQTT 5 client is told to use if it asks for more or none, seconds; 0 for as asked.
+        keep_alive_s_max: u16 = 3_600, in 0..=65_535;
+        /// Life of a session after its connection, seconds.
+        session_expiry_s_max: u32 = 2_592_000, in 0..=4_294_967_294;
+        /// Length of a client id, bytes.
+        client_id_bytes_max: usize = 256, in 23..=65_535;
+        /// Publishes of one client that may wait for their PUBACK at once.
+        receive_maximum: u16 = 256, in 1..=65_535;
+        /// Messages on their way to one client that it has not acknowledged.
+        inflight_messages_max: u16 = 256, in 1..=65_535;
+        /// Messages of one session in memory behind those; more are read from the log later.
+        ready_messages_max: usize = 256, in 1..=65_536;
+        /// Receipts, events and replies of one session in memory; more are dropped and counted.
+        notes_max: usize = 256, in 1..=65_536;
+        /// Messages that one read of the log brings to a session that catches up.
+        page_messages_max: usize = 64, in 1..=4_096;
+        /// Such reads of one session at once.
+        reads_in_flight_max: usize = 4, in 1..=64;
+        /// New messages that wait for one connection's task; more are read from the log later.
+        outbox_messages_max: usize = 1_024, in 1..=1_048_576;
+        /// Their size, bytes.
+        outbox_bytes_max: usize = 1_048_576, in 1_024..=1_073_741_824;
+        /// Signals (receipts, typing, events) that wait for one connection's task; more are dropped and counted.
+        outbox_signals_max: usize = 1_024, in 1..=1_048_576;
+        /// Topic filters of one session.
+        subscriptions_per_session_max: usize = 256, in 1..=65_536;
+        /// Devices of one user; one more takes the place of the one that was away longest.
+        devices_per_user_max: usize = 64, in 1..=1_000;
+        /// Sessions without a connection whose state stays in memory; others are read from the store.
+        parked_sessions_max: usize = 100_000, in 1..=100_000_000;
+        /// Members of one group.
+        group_members_max: usize = 10_000, in 2..=1_000_000;
+        /// Members up to which a conversation's receipts are told live; in larger ones they are asked for.
+        receipts_live_members_max: usize = 32, in 0..=100_000;
+        /// Conversations whose heads and members stay in memory.
+        conversations_cached_max: usize = 65_536, in 16..=100_000_000;
+        /// Commands that wait for the journal. Beyond it senders wait.
+        ledger_queue_max: usize = 65_536, in 16..=16_777_216;
+    }
+}

@@ -1,0 +1,96 @@
+//! The sections, but for the limits.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use super::{Address, LogFormat, Registration, StoreEngine, key::section};
+
+const MIB: u64 = 1 << 20;
+const DAY_S: u64 = 86_400;
+
+fn local(port: u16) -> Address {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()
+}
+
+section! {
+    /// Where clients connect: an IP address and a port ("0.0.0.0:1883" or "[::]:1883" for all); "" for not at all.
+    Listen = "listen" {
+        /// MQTT over TCP. Not encrypted: passwords and messages can be read on the way.
+        mqtt: Address = local(1883);
+        /// MQTT over TLS.
+        mqtts: Address = local(8883);
+        /// HTTP API, and MQTT over WebSocket at /mqtt. Not encrypted.
+        http: Address = local(8080);
+        /// The same over TLS.
+        https: Address = local(8443);
+    }
+}
+
+section! {
+    /// What proves the server to its clients. Without files a development certificate is made at the first start.
+    Tls = "tls" {
+        /// PEM file with the certificate and what leads to its root.
+        certificate: PathBuf = PathBuf::new();
+        /// PEM file with its private key.
+        key: PathBuf = PathBuf::new();
+    }
+}
+
+impl Tls {
+    /// The certificate and its key; `None` for the development certificate.
+    pub fn files(&self) -> Option<(&Path, &Path)> {
+        (!self.certificate.as_os_str().is_empty()).then_some((self.certificate.as_path(), self.key.as_path()))
+    }
+}
+
+section! {
+    /// How data is kept.
+    Store = "store" {
+        /// "fjall" or "sled". What one wrote, the other does not read.
+        engine: StoreEngine = StoreEngine::Fjall;
+        /// Size of one file of the journal, bytes; a multiple of 4096.
+        journal_segment_bytes: u64 = 32 * MIB, in 65_536..=1_073_741_824;
+        /// Memory for reading the store, bytes.
+        cache_bytes: u64 = 64 * MIB, in 1_048_576..=1_099_511_627_776;
+        /// Free space of the disk below which new messages are refused, bytes.
+        min_free_bytes: u64 = 64 * MIB, in 0..=1_099_511_627_776;
+        /// Decided data that is collected in memory before it goes to the store, bytes.
+        run_bytes_max: usize = 16 << 20, in 65_536..=1_073_741_824;
+    }
+}
+
+section! {
+    /// Who may come in.
+    Auth = "auth" {
+        /// Life of an access token, seconds.
+        access_ttl_s: u64 = 900, in 1..=86_400;
+        /// Life of a refresh token that is not used, seconds.
+        refresh_ttl_s: u64 = 60 * DAY_S, in 60..=63_244_800;
+        /// "open": anybody may register. "closed": an operator makes the accounts.
+        registration: Registration = Registration::Open;
+        /// Registrations from one address in a minute; 0 for no limit.
+        registrations_per_minute: u32 = 600, in 0..=1_000_000;
+        /// Logins of one user that are kept at once; one more ends the one that was used longest ago.
+        logins_per_user_max: usize = 100, in 1..=1_000;
+    }
+}
+
+section! {
+    /// How the machine is used.
+    Runtime = "runtime" {
+        /// Threads that serve connections; 0 for one on each core.
+        workers: usize = 0, in 0..=1_024;
+    }
+}
+
+section! {
+    /// What is told on standard error.
+    Log = "log" {
+        /// "error", "warn", "info", "debug" or "trace", also by part: "info,parlance_server=debug".
+        level: String = "info".to_owned();
+        /// "text" for people, "json" for machines.
+        format: LogFormat = LogFormat::Text;
+    }
+}

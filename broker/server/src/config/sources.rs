@@ -1,0 +1,43 @@
+//! Where each value came from, so that an error can point at it.
+
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+
+use super::Place;
+
+/// Section and key.
+pub(super) type Name = (&'static str, &'static str);
+
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+    /// Where the keys of the file stand.
+    pub(super) spans: BTreeMap<Name, Range<usize>>,
+    /// The variables that set keys.
+    pub(super) variables: BTreeMap<Name, String>,
+}
+
+impl Sources {
+    /// A place in the file.
+    pub(super) fn at(&self, span: &Range<usize>) -> Place {
+        let start = span.start.min(self.text.len());
+        let before = self.text.get(..start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let rest = self.text.get(line_start..).unwrap_or_default();
+        let text = rest.lines().next().unwrap_or_default().to_owned();
+        let column = before.get(line_start..).unwrap_or_default().chars().count();
+        let marked = self.text.get(start..span.end.max(start)).unwrap_or_default();
+        let width = marked.lines().next().unwrap_or_default().chars().count();
+        Place::File { path: self.path.clone(), line: before.matches('\n').count() + 1, column, width, text }
+    }
+
+    /// The place that decided a key.
+    pub(super) fn place(&self, section: &'static str, key: &'static str) -> Place {
+        let name = (section, key);
+        match (self.variables.get(&name), self.spans.get(&name)) {
+            (Some(variable), _) => Place::Variable(variable.clone()),
+            (None, Some(span)) => self.at(span),
+            (None, None) => Place::Default,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The socket's end: reads into the thread's buffer, writes from the connection's.
+
+use bytes::{Buf, Bytes, BytesMut};
+use parlance_mqtt::Decoder;
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+/// Anything that carries bytes both ways.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Transport for S {}
+
+/// Size of a thread's read buffer, bytes.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// When less than this is left of it, a new one is begun.
+const SCRATCH_LEFT_MIN: usize = 4 * 1024;
+
+thread_local! {
+    /// What all connections of this thread read into: an idle connection needs none. Topic and payload of what was read
+    /// are slices of it; it lives as long as they do.
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// A transport with the way Parlance reads and writes.
+pub(super) struct Stream<S> {
+    inner: S,
+    needs_flush: bool,
+}
+
+impl<S: Transport> Stream<S> {
+    pub(super) fn new(inner: S) -> Self {
+        Self { inner, needs_flush: false }
+    }
+
+    /// Reads once and feeds the decoder. `Ok(0)`: the other end has closed.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.len() < SCRATCH_LEFT_MIN {
+                *scratch = BytesMut::zeroed(SCRATCH_BYTES);
+            }
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buffer) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {
+                    let count = buffer.filled().len();
+                    let chunk: Bytes = scratch.split_to(count).freeze();
+                    if count > 0 {
+                        decoder.feed(chunk);
+                    }
+                    Poll::Ready(Ok(count))
+                }
+            }
+        })
+    }
+
+    /// Writes what it can; ready when something was written. An emptied buffer is let go.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<io::Result<()>> {
+        let mut wrote = false;
+        while !out.is_empty() {
+            match Pin::new(&mut self.inner).poll_write(cx, out) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    out.advance(count);
+                    wrote = true;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if wrote => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if wrote {
+            *out = BytesMut::new();
+        }
+        // TLS and WebSocket keep what was written until they are told that this was all.
+        match Pin::new(&mut self.inner).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                self.needs_flush = false;
+                Poll::Ready(flushed)
+            }
+            Poll::Pending => {
+                self.needs_flush = true;
+                if wrote { Poll::Ready(Ok(())) } else { Poll::Pending }
+            }
+        }
+    }
+
+    /// Something that was written waits in the transport.
+    pub(super) fn needs_flush(&self) -> bool {
+        self.needs_flush
+    }
+
+    /// Writes everything and flushes.
+    pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.inner.write_all(bytes).await?;
+        self.inner.flush().await
+    }
+
+    /// Closes the sending side, waiting at most so long.
+    pub(super) async fn shutdown(&mut self, wait: Duration) {
+        // The other end may be gone already: there is nobody to tell then.
+        let _ = tokio::time::timeout(wait, async {
+            let _ = self.inner.flush().await;
+            let _ = self.inner.shutdown().await;
+        })
+        .await;
+    }
+}

@@ -1,0 +1,429 @@
+//! One connection: bytes in, the session's effects out.
+//!
+//! A single loop waits for whatever comes first: something in the outbox, room to write, bytes to read, room in the
+//! ledger's queue, a time-out. It then feeds the session and carries out what the session asks for. Nothing here is
+//! held across a wait that an idle connection does not need: read buffers belong to the thread, write buffers are let go.
+
+mod handshake;
+mod inbound;
+mod io;
+mod outbound;
+
+use crate::{
+    context::Context,
+    delivery::ConversationInfo,
+    ledger::{Command, Moves},
+    peer::{Arrived, Control, Peer},
+    session_domain::Messenger,
+    sessions::{self, Owner},
+    subscriptions::Subscriptions,
+};
+use bytes::{Bytes, BytesMut};
+use io::Stream;
+use parlance_engine::{Millis, Output, PublishOutcome, Session, Ticket, WillFate};
+use parlance_mqtt::{Decoder, Disconnect, Packet, Publish, ReasonCode, UserProperties, Version, Will, encode};
+use parlance_plugin_api::{ConversationId, identity::Principal, ledger::Ledger};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep},
+};
+
+/// Bytes waiting to be written at which the session is not asked for more.
+const WRITE_HIGH_BYTES: usize = 256 * 1024;
+/// How long acknowledged positions are gathered before they are reported.
+const MOVES_GATHER_MS: u64 = 100;
+/// Conversations in one report at most before it is sent at once.
+const MOVES_MAX: usize = 1024;
+/// Calls of one connection that may be under way.
+const RPC_MAX: usize = 16;
+/// Conversations looked at in one step while a session is opened.
+const OPEN_PAGE: usize = 128;
+
+/// Why a connection ended, for logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The session said so (goodbye, protocol error, takeover, time-out …).
+    Closed,
+    /// The socket broke or was closed without a goodbye.
+    Lost,
+}
+
+/// A connected session.
+struct Connection<S> {
+    context: Arc<Context>,
+    stream: Stream<S>,
+    decoder: Decoder,
+    session: Session<Messenger>,
+    session_expiry_s: u32,
+    version: Version,
+    client_packet_max: usize,
+    principal: Principal,
+    owner: Owner,
+    peer: Arc<Peer>,
+    from: IpAddr,
+    session_ms: u64,
+    subscriptions: Subscriptions,
+    will: Option<Will>,
+    out: BytesMut,
+    /// A command that found the ledger's queue full: nothing is read or done before it is in.
+    stalled: Option<Command>,
+    /// Acknowledged positions not yet reported.
+    moves: HashMap<ConversationId, u64>,
+    moves_due: Option<u64>,
+    /// The user's conversations still to be looked at: behind this one.
+    opening: Option<Bytes>,
+    /// Log reads and re-reads that the session asked for.
+    reads: VecDeque<Output<Messenger>>,
+    rpcs: usize,
+    infos: HashMap<ConversationId, Arc<ConversationInfo>>,
+    epoch: Instant,
+    timer: Pin<Box<Sleep>>,
+    timer_at: u64,
+    ids: Vec<u32>,
+    last_typing: Option<(ConversationId, bool, u64)>,
+    /// Publishes that wait for their acknowledgement.
+    unanswered: usize,
+    /// The server stops: nothing more is read, and when everything is answered the session is closed.
+    draining: bool,
+    closing: Option<Closing>,
+}
+
+struct Closing {
+    /// When what could not be written is given up.
+    give_up_at: u64,
+    will: WillFate,
+    session_expiry_s: u32,
+}
+
+enum Woken {
+    Arrived(Arrived),
+    Read(std::io::Result<usize>),
+    Wrote(std::io::Result<()>),
+    Room(bool),
+    Timer,
+}
+
+/// Serves one connection from its first byte to its last.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, stream: S, from: IpAddr) {
+    let connected = handshake::connect(context, stream, from).await;
+    let Some(mut connection) = connected else { return };
+    let ended = connection.run().await;
+    connection.finish(ended).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn run(&mut self) -> Ended {
+        loop {
+            self.pump();
+            if self.closing.is_some() && self.out.is_empty() {
+                return Ended::Closed;
+            }
+            match self.woken().await {
+                Woken::Arrived(arrived) => self.arrived(arrived),
+                Woken::Read(Ok(0)) | Woken::Read(Err(_)) => return Ended::Lost,
+                Woken::Read(Ok(_)) => self.decode(),
+                Woken::Wrote(Err(_)) => return Ended::Lost,
+                Woken::Wrote(Ok(())) => {}
+                Woken::Room(true) => {}
+                Woken::Room(false) => self.session.close(ReasonCode::ServerShuttingDown, None),
+                Woken::Timer => self.timer_fired(),
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. The order is the priority: what ends a session waits in the outbox.
+    async fn woken(&mut self) -> Woken {
+        if let Some(command) = self.stalled.take() {
+            // The ledger's queue is full: nothing more is taken from this client until there is room.
+            return Woken::Room(self.context.ledger.push(command).await.is_ok());
+        }
+        let busy = self.opening.is_some() || !self.reads.is_empty();
+        if busy {
+            tokio::task::yield_now().await;
+        }
+        self.arm_timer();
+        let reading = self.closing.is_none() && !self.draining && self.session.accepts_input();
+        let Self { peer, stream, decoder, out, timer, .. } = self;
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(arrived) = peer.poll_arrived(cx) {
+                return Poll::Ready(Woken::Arrived(arrived));
+            }
+            if (!out.is_empty() || stream.needs_flush())
+                && let Poll::Ready(wrote) = stream.poll_write(cx, out)
+            {
+                return Poll::Ready(Woken::Wrote(wrote));
+            }
+            if reading && let Poll::Ready(read) = stream.poll_read(cx, decoder) {
+                return Poll::Ready(Woken::Read(read));
+            }
+            if timer.as_mut().poll(cx).is_ready() || busy {
+                return Poll::Ready(Woken::Timer);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn arm_timer(&mut self) {
+        let session = self.session.next_timeout().map(|at| at.0);
+        let expires = self.principal.expires_ms.map(|at| self.now() + at.saturating_sub(crate::ledger::now_ms()));
+        let closing = self.closing.as_ref().map(|closing| closing.give_up_at);
+        let due = [session, self.moves_due, expires, closing].into_iter().flatten().min().unwrap_or(u64::MAX);
+        // A timer that fires too early looks again; only an earlier time needs the wheel to be touched.
+        if due < self.timer_at || self.timer.is_elapsed() {
+            self.timer_at = due;
+            let far = Duration::from_secs(24 * 3600);
+            let at = Duration::from_millis(due).min(self.epoch.elapsed() + far);
+            self.timer.as_mut().reset(self.epoch + at);
+        }
+    }
+
+    fn timer_fired(&mut self) {
+        let now = self.now();
+        if self.principal.expires_ms.is_some_and(|at| at <= crate::ledger::now_ms()) {
+            let words = Bytes::from_static(b"the token has expired: connect with a new one");
+            self.session.close(ReasonCode::NotAuthorized, Some(words));
+        }
+        self.session.handle_timeout(Millis(now));
+        if self.moves_due.is_some_and(|due| due <= now) {
+            self.report_moves();
+        }
+        if self.closing.as_ref().is_some_and(|closing| closing.give_up_at <= now) {
+            self.out.clear();
+        }
+    }
+
+    fn arrived(&mut self, arrived: Arrived) {
+        for control in arrived.control {
+            match control {
+                Control::Removed(conversation) => {
+                    self.session.untrack(conversation);
+                    self.moves.remove(&conversation);
+                }
+                Control::Close(ReasonCode::ServerShuttingDown, _) => self.draining = true,
+                Control::Close(reason, words) => {
+                    self.session.close(reason, Some(Bytes::from_static(words.as_bytes())));
+                }
+            }
+        }
+        for (ticket, outcome) in arrived.published {
+            self.published(ticket, outcome);
+        }
+        for done in arrived.replies {
+            self.rpc_done(done);
+        }
+        for settled in arrived.settled {
+            self.settled(settled);
+        }
+        if arrived.lagging {
+            self.session.lagging();
+        }
+        for message in arrived.messages {
+            self.announce(message);
+        }
+        for signal in arrived.signals {
+            self.signal(signal);
+        }
+    }
+
+    fn decode(&mut self) {
+        loop {
+            if self.closing.is_some() {
+                return;
+            }
+            match self.decoder.next() {
+                Ok(Some(packet)) => {
+                    let now = Millis(self.now());
+                    self.session.handle_packet(packet, now);
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    metrics::counter!("parlance_malformed_packets_total").increment(1);
+                    self.session.close(error.reason(), Some(error.to_string().into()));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Carries out what the session asks for, until it asks for nothing more or the write buffer is full.
+    fn pump(&mut self) {
+        if self.draining && self.unanswered == 0 && self.stalled.is_none() {
+            let words = Bytes::from_static(b"the broker is shutting down; connect again in a moment");
+            self.session.close(ReasonCode::ServerShuttingDown, Some(words));
+        }
+        self.open_more();
+        self.read_more();
+        while self.out.len() < WRITE_HIGH_BYTES && self.stalled.is_none() {
+            let Some(output) = self.session.poll_output() else { break };
+            match output {
+                Output::Send(packet) => self.send(&packet),
+                Output::Deliver { message, channel, qos, packet_id, dup, .. } => {
+                    self.deliver(&message, channel, qos, packet_id, dup);
+                }
+                Output::Note { note, qos, packet_id, dup } => self.write_note(&note, qos, packet_id, dup),
+                Output::Publish { ticket, publish } => {
+                    self.unanswered += usize::from(ticket.needs_answer());
+                    self.publish(ticket, publish);
+                }
+                Output::Subscribe(subscribe) => self.subscribe(subscribe),
+                Output::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe),
+                read @ (Output::ReadLog { .. } | Output::Restore(_)) => {
+                    self.reads.push_back(read);
+                    self.read_more();
+                }
+                Output::Delivered { conversation, seq } => self.delivered(conversation, seq),
+                Output::Resync => self.opening = Some(Bytes::new()),
+                Output::Close { reason, reason_string, will, session_expiry_s } => {
+                    if let Some(reason) = reason.filter(|_| self.version == Version::V5) {
+                        let goodbye = Disconnect { reason_string, ..Disconnect::with(reason) };
+                        self.send(&Packet::Disconnect(goodbye));
+                    }
+                    let give_up_at = self.now() + self.context.config.limits.write_timeout_ms;
+                    self.closing = Some(Closing { give_up_at, will, session_expiry_s });
+                }
+            }
+        }
+    }
+
+    /// A publish has its outcome.
+    fn answer(&mut self, ticket: Ticket, outcome: PublishOutcome) {
+        if ticket.needs_answer() {
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
+        self.session.publish_done(ticket, outcome);
+    }
+
+    fn send(&mut self, packet: &Packet) {
+        if let Err(error) = encode(packet, self.version, &mut self.out) {
+            // Reason strings and properties are ours and short: this is a bug worth a line, not a crash.
+            tracing::error!(%error, "a packet could not be encoded");
+        }
+    }
+
+    fn delivered(&mut self, conversation: ConversationId, seq: u64) {
+        let position = self.moves.entry(conversation).or_default();
+        *position = seq.max(*position);
+        if self.moves.len() >= MOVES_MAX {
+            self.report_moves();
+        } else if self.moves_due.is_none() {
+            self.moves_due = Some(self.now() + MOVES_GATHER_MS);
+        }
+    }
+
+    fn take_moves(&mut self) -> Option<Command> {
+        self.moves_due = None;
+        if self.moves.is_empty() {
+            return None;
+        }
+        let positions = std::mem::take(&mut self.moves).into_iter().collect();
+        let keep_device = !self.owner.assigned;
+        Some(Command::Moves(Moves { user: self.owner.user, device: self.owner.device, keep_device, positions }))
+    }
+
+    fn report_moves(&mut self) {
+        if self.stalled.is_some() {
+            self.moves_due = Some(self.now() + MOVES_GATHER_MS);
+            return;
+        }
+        if let Some(command) = self.take_moves() {
+            self.push(command);
+        }
+    }
+
+    fn push(&mut self, command: Command) {
+        if let Err(command) = self.context.ledger.try_push(command) {
+            metrics::counter!("parlance_ledger_queue_full_total").increment(1);
+            self.stalled = Some(command);
+        }
+    }
+
+    /// Writes down what must outlive the connection, publishes the will, and lets the next connection of this session in.
+    async fn finish(mut self, ended: Ended) {
+        let closing = self.closing.take().unwrap_or_else(|| {
+            self.session.close(ReasonCode::UnspecifiedError, None);
+            let expiry = std::iter::from_fn(|| self.session.poll_output()).find_map(|output| match output {
+                Output::Close { session_expiry_s, .. } => Some(session_expiry_s),
+                _ => None,
+            });
+            Closing { give_up_at: 0, will: WillFate::Publish, session_expiry_s: expiry.unwrap_or_default() }
+        });
+        if ended == Ended::Closed {
+            self.stream.shutdown(Duration::from_millis(self.context.config.limits.write_timeout_ms)).await;
+        }
+        if closing.will == WillFate::Publish {
+            self.publish_will().await;
+        }
+        let ledger = self.context.ledger.clone();
+        if let Some(moves) = self.take_moves() {
+            // It fails only when the ledger stops: the positions are then a little older, and a message comes twice.
+            let _ = ledger.push(moves).await;
+        }
+        for subscription in self.subscriptions.iter() {
+            if let crate::subscriptions::Wish::Presence { user, .. } = subscription.wish {
+                self.context.hub.unwatch(user, &self.peer);
+            }
+        }
+        if !self.owner.assigned || closing.session_expiry_s > 0 {
+            if let Err(error) = sessions::close(&*ledger as &dyn Ledger, &self.owner, closing.session_expiry_s).await {
+                tracing::warn!(%error, "the end of a session was not written down");
+            }
+        } else {
+            // Nothing is kept; but positions reported just now must be seen by the user's next device.
+            let _ = ledger.submit(Box::new(|_| parlance_plugin_api::ledger::Decision::Abort)).await;
+        }
+        if closing.session_expiry_s > 0 {
+            let parked = self.session.park();
+            self.context.hub.park((self.owner.user, self.owner.device), parked);
+        }
+        let gone = self.context.hub.detach(&self.peer);
+        self.peer.end();
+        if gone {
+            self.context.hub.presence(self.owner.user, crate::ledger::now_ms());
+        }
+        metrics::gauge!("parlance_connections").set(self.context.hub.connections() as f64);
+    }
+}
+
+/// A user property.
+fn property(name: &'static str, value: impl Into<Bytes>) -> (Bytes, Bytes) {
+    (Bytes::from_static(name.as_bytes()), value.into())
+}
+
+/// The properties of an acknowledged message.
+fn stored_properties(stored: &crate::ledger::Stored) -> UserProperties {
+    let mut properties = vec![
+        property("seq", stored.seq.to_string()),
+        property("time", stored.time_ms.to_string()),
+        property("conversation", stored.conversation.to_string()),
+    ];
+    if stored.repeated {
+        properties.push(property("repeated", "true"));
+    }
+    properties
+}
+
+/// A publish that the server makes of a will.
+fn will_publish(will: Will) -> Publish {
+    Publish {
+        dup: false,
+        qos: will.qos,
+        retain: false,
+        topic: Some(will.topic),
+        packet_id: None,
+        properties: will.properties,
+        payload: will.payload,
+    }
+}

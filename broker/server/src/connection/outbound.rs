@@ -1,0 +1,342 @@
+//! What goes to the client: messages in its formats, signals, and what is read from the log for it.
+
+use super::{Connection, OPEN_PAGE, io::Transport};
+use crate::{
+    api::Code,
+    delivery::{Committed, ConversationInfo, user_label},
+    ledger::head,
+    peer::Signal,
+};
+use bytes::Bytes;
+use parlance_engine::{Channels, Entry, NoteFate, Output};
+use parlance_mqtt::{PacketId, PublishProperties, PublishTemplate, QoS, Recipient, TopicName};
+use parlance_plugin_api::{
+    ConversationId, UserId,
+    identity::Action,
+    ledger::View,
+    record::{self, ConversationRecord, CursorRecord, DeviceRecord, LogRecord, MemberRecord},
+    store::{Direction, Scan, StoreError, Table},
+};
+use parlance_schema::{
+    Format,
+    message::Down,
+    pb,
+    topic::{Channel, mine},
+};
+use std::sync::Arc;
+
+/// Conversation names kept by a connection.
+const INFOS_MAX: usize = 256;
+
+impl<S: Transport> Connection<S> {
+    /// A committed message for this user.
+    pub(super) fn announce(&mut self, message: Arc<Committed>) {
+        if !self.subscriptions.has_inbox() {
+            return;
+        }
+        let id = message.conversation.id;
+        if !self.session.is_tracked(id) {
+            match self.position(id) {
+                Ok(Some(acked)) => self.session.track(id, acked, acked.max(message.seq.saturating_sub(1))),
+                Ok(None) => return,
+                Err(error) => return self.read_failed(id, &error),
+            }
+        }
+        let channels = self.channels(&message);
+        self.session.announce(id, message.seq, message, channels);
+    }
+
+    /// In which formats this device wants a message: none of its own, none that its credential does not reach.
+    fn channels(&self, message: &Committed) -> Channels {
+        let own = message.device == Some(self.owner.device) && message.sender == self.owner.user;
+        if own || !self.principal.allows(Action::Read, Some(message.conversation.id)) {
+            return Channels::NONE;
+        }
+        let rest = || self.inbox_rest(message);
+        self.subscriptions.wanted(Channel::Inbox, rest).map(|wanted| wanted.format as u8).collect()
+    }
+
+    fn inbox_rest(&self, message: &Committed) -> String {
+        let directory = &*self.context.directory;
+        let conversation = message.conversation.label(self.owner.user, directory);
+        format!("{conversation}/{}", user_label(message.sender, directory))
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        message: &Arc<Committed>,
+        channel: u8,
+        qos: QoS,
+        packet_id: Option<PacketId>,
+        dup: bool,
+    ) {
+        let format = Format::ALL[usize::from(channel) % Format::ALL.len()];
+        let directory = self.context.directory.clone();
+        let encoding = message.encoding(format, self.version, self.owner.user, &*directory);
+        let mut ids = std::mem::take(&mut self.ids);
+        self.subscriptions.ids(format, Channel::Inbox, || self.inbox_rest(message), &mut ids);
+        let recipient =
+            Recipient { qos, dup, packet_id, subscription_ids: &ids, topic_alias: None, retain: false };
+        match encoding {
+            Some(template) if template.len(&recipient) <= self.client_packet_max => {
+                template.write(&recipient, &mut self.out);
+                metrics::counter!("parlance_messages_delivered_total").increment(1);
+            }
+            _ => {
+                self.session.undeliverable(packet_id);
+                let words = format!(
+                    "message {} of {} is larger than this client accepts; read it over HTTP",
+                    message.seq, message.conversation.id
+                );
+                self.error_event(Code::AnswerTooLarge, "", words);
+            }
+        }
+        self.ids = ids;
+    }
+
+    pub(super) fn write_note(&mut self, note: &PublishTemplate, qos: QoS, packet_id: Option<PacketId>, dup: bool) {
+        let recipient = Recipient { qos, dup, packet_id, subscription_ids: &[], topic_alias: None, retain: false };
+        if note.len(&recipient) <= self.client_packet_max {
+            note.write(&recipient, &mut self.out);
+        } else {
+            self.session.undeliverable(packet_id);
+        }
+    }
+
+    /// Something that is told live: rendered in each format that is subscribed to.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        let directory = self.context.directory.clone();
+        match signal {
+            Signal::Receipt(moved) => {
+                if !self.principal.allows(Action::Read, Some(moved.conversation.id)) {
+                    return;
+                }
+                let label = moved.conversation.label(self.owner.user, &*directory);
+                let member = user_label(moved.user, &*directory);
+                let receipt = pb::Receipt {
+                    conversation: moved.conversation.id.to_string(),
+                    user: moved.user.to_string(),
+                    user_handle: handle(&member),
+                    delivered: moved.record.delivered,
+                    read: moved.record.read,
+                    time_ms: moved.record.delivered_ms.max(moved.record.read_ms),
+                };
+                self.tell(Channel::Receipts, &[&label, &member], &receipt);
+            }
+            Signal::Typing { conversation, user, typing } => {
+                if !self.principal.allows(Action::Read, Some(conversation.id)) {
+                    return;
+                }
+                let label = conversation.label(self.owner.user, &*directory);
+                let member = user_label(user, &*directory);
+                let sign = pb::Typing {
+                    typing,
+                    conversation: conversation.id.to_string(),
+                    user: user.to_string(),
+                    user_handle: handle(&member),
+                };
+                self.tell(Channel::Typing, &[&label, &member], &sign);
+            }
+            Signal::Event(event) => self.tell(Channel::Events, &[&event.event], &*event),
+            Signal::Presence { user, last_seen_ms } => self.presence(user, last_seen_ms),
+        }
+    }
+
+    fn tell(&mut self, channel: Channel, rest: &[&str], what: &impl Down) {
+        let wanted: Vec<_> = self.subscriptions.wanted(channel, || rest.join("/")).collect();
+        for wanted in wanted {
+            self.note(mine(wanted.format, channel, rest), what.render(wanted.format), wanted.qos);
+        }
+    }
+
+    fn note(&mut self, topic: String, payload: Bytes, qos: QoS) {
+        let template = TopicName::new(topic)
+            .ok()
+            .and_then(|t| PublishTemplate::new(self.version, &t, &PublishProperties::default(), &payload, false).ok());
+        let fate = template.map(|template| self.session.note(template, qos));
+        if fate != Some(NoteFate::Queued) {
+            metrics::counter!("parlance_signals_dropped_total").increment(1);
+        }
+    }
+
+    fn presence(&mut self, user: UserId, last_seen_ms: u64) {
+        if !self.may_watch(user) {
+            return;
+        }
+        let name = user_label(user, &*self.context.directory);
+        // Looked up now: of two changes that cross, the later look is the truer one.
+        let online = self.context.hub.is_online(user);
+        let last_seen_ms = if online { 0 } else { last_seen_ms };
+        let presence = pb::Presence { user: user.to_string(), user_handle: handle(&name), online, last_seen_ms };
+        // The topic is the one that was subscribed to: by id or by handle.
+        let wanted: Vec<_> =
+            self.subscriptions.presence(user).map(|(s, format)| (s.filter.as_str().to_owned(), format, s.qos)).collect();
+        for (topic, format, qos) in wanted {
+            self.note(topic, presence.render(format), qos);
+        }
+    }
+
+    pub(super) fn last_seen(&self, user: UserId) -> u64 {
+        let to = record::prefix_end(&user.0);
+        let limit = self.context.config.limits.devices_per_user_max + 1;
+        let scan = Scan { table: Table::Devices, from: &user.0, to: &to, direction: Direction::Forward, limit };
+        let devices = self.context.ledger.scan(scan).unwrap_or_default();
+        let seen = devices.into_iter().filter_map(|(_, value)| record::decode::<DeviceRecord>(value));
+        seen.map(|device| device.last_seen_ms).max().unwrap_or_default()
+    }
+
+    /// Membership, as it is now.
+    pub(super) fn member(&self, id: ConversationId) -> Option<MemberRecord> {
+        let key = record::member_key(id, self.owner.user);
+        self.context.ledger.get(Table::Members, &key).ok().flatten().and_then(record::decode)
+    }
+
+    /// Where this device stands in a conversation: `None` when the user is no member.
+    fn position(&self, id: ConversationId) -> Result<Option<u64>, StoreError> {
+        let ledger = &self.context.ledger;
+        let member_key = record::member_key(id, self.owner.user);
+        let member: Option<MemberRecord> = ledger.get(Table::Members, &member_key)?.and_then(record::decode);
+        let Some(member) = member else { return Ok(None) };
+        let device_key = record::device_cursor_key(self.owner.user, self.owner.device, id);
+        let own = ledger.get(Table::DeviceCursors, &device_key)?.and_then(|value| record::parse_device_cursor(&value));
+        let begin = match own {
+            Some(seq) => seq,
+            None => {
+                let cursors = ledger.get(Table::Cursors, &member_key)?.and_then(record::decode::<CursorRecord>);
+                cursors.unwrap_or_default().acknowledged
+            }
+        };
+        Ok(Some(begin.max(member.joined_seq.saturating_sub(1))))
+    }
+
+    /// Looks at the next conversations of the user and follows those in which this device is behind.
+    pub(super) fn open_more(&mut self) {
+        let Some(from) = self.opening.take() else { return };
+        if !self.subscriptions.has_inbox() {
+            return;
+        }
+        let user = self.owner.user;
+        let from = if from.is_empty() { Bytes::copy_from_slice(&user.0) } else { from };
+        let to = record::prefix_end(&user.0);
+        let scan =
+            Scan { table: Table::UserConversations, from: &from, to: &to, direction: Direction::Forward, limit: OPEN_PAGE };
+        let page = match self.context.ledger.scan(scan) {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%error, "the conversations of a user could not be read");
+                return;
+            }
+        };
+        if page.len() == OPEN_PAGE
+            && let Some((last, _)) = page.last()
+        {
+            let mut next = last.to_vec();
+            next.push(0);
+            self.opening = Some(next.into());
+        }
+        for (key, _) in page {
+            let Some(Ok(id)) = key.get(16..32).map(<[u8; 16]>::try_from) else { continue };
+            self.open_conversation(ConversationId(id));
+        }
+    }
+
+    fn open_conversation(&mut self, id: ConversationId) {
+        let look = || -> Result<Option<(u64, u64)>, StoreError> {
+            let Some(acked) = self.position(id)? else { return Ok(None) };
+            Ok(Some((acked, head(&*self.context.ledger, id)?)))
+        };
+        match look() {
+            Ok(Some((acked, head))) if head > acked || self.session.is_tracked(id) => {
+                self.session.track(id, acked, head);
+            }
+            Ok(_) => {}
+            Err(error) => self.read_failed(id, &error),
+        }
+    }
+
+    /// Answers the session's reads.
+    pub(super) fn read_more(&mut self) {
+        while let Some(read) = self.reads.pop_front() {
+            match read {
+                Output::ReadLog { conversation, after, limit } => self.read_log(conversation, after, limit),
+                Output::Restore(wanted) => {
+                    let found = wanted.into_iter().map(|(id, seq)| self.restore(id, seq)).collect();
+                    self.session.restored(found);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn read_log(&mut self, id: ConversationId, after: u64, limit: usize) {
+        if self.member(id).is_none() {
+            return self.session.untrack(id);
+        }
+        match self.log_page(id, after, limit) {
+            Ok((entries, head)) => self.session.page(id, after, entries, head),
+            Err(error) => {
+                self.read_failed(id, &error);
+                // An empty page below the head: the session asks again after a while.
+                self.session.page(id, after, Vec::new(), after + 1);
+            }
+        }
+    }
+
+    #[allow(clippy::type_complexity)] // entries and head, used once
+    fn log_page(
+        &mut self,
+        id: ConversationId,
+        after: u64,
+        limit: usize,
+    ) -> Result<(Vec<Entry<crate::session_domain::Messenger>>, u64), StoreError> {
+        let head = head(&*self.context.ledger, id)?;
+        let last = head.min(after.saturating_add(limit as u64));
+        let (from, to) = (record::log_key(id, after + 1), record::log_key(id, last + 1));
+        let scan = Scan { table: Table::Log, from: &from, to: &to, direction: Direction::Forward, limit };
+        let mut found = self.context.ledger.scan(scan)?.into_iter().peekable();
+        let Some(info) = self.info(id) else { return Ok((Vec::new(), head)) };
+        let mut entries = Vec::with_capacity(limit.min(64));
+        for seq in after + 1..=last {
+            let key = record::log_key(id, seq);
+            // A record that does not open keeps its place, so that nobody takes a hole for a loss in transit.
+            let value = found.next_if(|(k, _)| k[..] == key).and_then(|(_, value)| record::decode::<LogRecord>(value));
+            let message = Arc::new(Committed::new(info.clone(), seq, value));
+            let channels = self.channels(&message);
+            entries.push(Entry { seq, message, channels });
+        }
+        Ok((entries, head))
+    }
+
+    fn restore(&mut self, id: ConversationId, seq: u64) -> Option<Arc<Committed>> {
+        let member = self.member(id)?;
+        if seq < member.joined_seq || !self.principal.allows(Action::Read, Some(id)) {
+            return None;
+        }
+        let value = self.context.ledger.get(Table::Log, &record::log_key(id, seq)).ok().flatten();
+        let info = self.info(id)?;
+        Some(Arc::new(Committed::new(info, seq, value.and_then(record::decode))))
+    }
+
+    /// How a conversation is named; read once and kept.
+    pub(super) fn info(&mut self, id: ConversationId) -> Option<Arc<ConversationInfo>> {
+        if let Some(info) = self.infos.get(&id) {
+            return Some(info.clone());
+        }
+        let value = self.context.ledger.get(Table::Conversations, &record::conversation_key(id)).ok().flatten();
+        let record: ConversationRecord = record::decode(value?)?;
+        let info = Arc::new(ConversationInfo::new(id, &record));
+        if self.infos.len() >= INFOS_MAX {
+            self.infos.clear();
+        }
+        self.infos.insert(id, info.clone());
+        Some(info)
+    }
+
+    fn read_failed(&self, id: ConversationId, error: &StoreError) {
+        tracing::error!(conversation = %id, %error, "the log could not be read for a device");
+    }
+}
+
+fn handle(label: &str) -> String {
+    label.strip_prefix('@').unwrap_or_default().to_owned()
+}

@@ -1,0 +1,37 @@
+//! What every part of the server holds.
+
+use crate::{config::Config, hub::Hub, ledger::LedgerHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
+use parlance_plugin_api::{
+    UnixMillis,
+    groups::Groups,
+    identity::{Accounts, Authenticator, Directory, Operators},
+    store::Vault,
+};
+use std::sync::Arc;
+
+/// The server's parts, shared.
+pub struct Context {
+    /// Configuration.
+    pub config: Arc<Config>,
+    /// Where everything durable is decided and read.
+    pub ledger: Arc<LedgerHandle>,
+    /// Seals and pseudonyms.
+    pub vault: Arc<dyn Vault>,
+    /// Names and accounts.
+    pub directory: Arc<dyn Directory>,
+    /// Logins.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// What people do with their accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// What the operator does with accounts.
+    pub operators: Arc<dyn Operators>,
+    /// Groups.
+    pub groups: Arc<dyn Groups>,
+    /// Who is here.
+    pub hub: Arc<Hub>,
+    /// Metrics, to be rendered.
+    pub metrics: PrometheusHandle,
+    /// When the server started.
+    pub started_ms: UnixMillis,
+}

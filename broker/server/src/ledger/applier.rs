@@ -1,0 +1,139 @@
+//! The applier thread: takes filled runs from memory to the store, syncs it now and then, and watches the free space.
+
+use super::{Health, decider::Shared, overlay::Overlay};
+use parlance_plugin_api::store::{Position, StoreError};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+/// When runs are applied and the store is synced.
+#[derive(Debug, Clone)]
+pub(crate) struct ApplierOptions {
+    /// A run this large is applied at once.
+    pub(crate) run_bytes: usize,
+    /// A smaller run waits this long.
+    pub(crate) run_age: Duration,
+    /// Applied data is synced, and the journal trimmed, this often.
+    pub(crate) sync_every: Duration,
+    /// Free space below which writes are refused.
+    pub(crate) min_free_bytes: u64,
+    /// Where free space is looked up.
+    pub(crate) data_dir: PathBuf,
+}
+
+/// How often the thread looks around without being told to.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The one thread that writes to the store.
+pub(crate) struct Applier {
+    pub(crate) overlay: Arc<Overlay>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) options: ApplierOptions,
+    pub(crate) applied: Position,
+    pub(crate) synced: Position,
+    pub(crate) last_run: Instant,
+    pub(crate) last_sync: Instant,
+    pub(crate) last_look: Option<Instant>,
+}
+
+impl Applier {
+    /// Runs until the decider is gone, then applies what is left and syncs.
+    pub(crate) fn run(mut self, nudges: &Receiver<()>) {
+        loop {
+            match nudges.recv_timeout(TICK) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {
+                    self.watch_space();
+                    self.apply_if_due();
+                    self.sync_if_due();
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        // Twice: the run that was frozen, and the one that filled behind it.
+        self.apply();
+        self.apply();
+        self.sync();
+    }
+
+    fn watch_space(&mut self) {
+        if self.last_look.is_some_and(|at| at.elapsed() < TICK) {
+            return;
+        }
+        self.last_look = Some(Instant::now());
+        let free = match rustix::fs::statvfs(&self.options.data_dir) {
+            Ok(space) => space.f_bavail.saturating_mul(space.f_frsize),
+            Err(error) => {
+                tracing::warn!(%error, "free space cannot be looked up");
+                return;
+            }
+        };
+        metrics::gauge!("parlance_disk_free_bytes").set(free as f64);
+        let low = free < self.options.min_free_bytes;
+        let was_low = self.shared.low_space.swap(low, Ordering::AcqRel);
+        if low {
+            let reason = format!(
+                "the disk is full: {free} bytes are free, {} are kept in reserve (store.min_free_bytes); free some space",
+                self.options.min_free_bytes
+            );
+            if !was_low {
+                self.shared.set_health(Health::ReadOnly { reason });
+            }
+        } else if was_low {
+            self.shared.set_health(Health::Ready);
+        }
+    }
+
+    fn apply_if_due(&mut self) {
+        let (active, frozen) = self.overlay.bytes();
+        if frozen > 0 || active >= self.options.run_bytes || (active > 0 && self.last_run.elapsed() >= self.options.run_age) {
+            self.apply();
+        }
+    }
+
+    fn apply(&mut self) {
+        let Some(run) = self.overlay.freeze() else { return };
+        self.last_run = Instant::now();
+        match self.overlay.store().apply(&run.layer.sorted(), run.reaches) {
+            Ok(()) => {
+                self.applied = run.reaches;
+                self.overlay.applied();
+                metrics::histogram!("parlance_run_bytes").record(run.layer.bytes() as f64);
+                metrics::histogram!("parlance_run_apply_seconds").record(self.last_run.elapsed().as_secs_f64());
+            }
+            // The run stays in memory, where reads find it, and is tried again.
+            Err(error) => self.report(&error, "a run could not be applied to the store; it is tried again"),
+        }
+    }
+
+    fn sync_if_due(&mut self) {
+        if self.applied > self.synced && self.last_sync.elapsed() >= self.options.sync_every {
+            self.sync();
+        }
+    }
+
+    fn sync(&mut self) {
+        self.last_sync = Instant::now();
+        match self.overlay.store().sync() {
+            Ok(position) => {
+                self.synced = position;
+                self.shared.safe.store(position.0, Ordering::Release);
+            }
+            Err(error) => self.report(&error, "the store could not be synced; the journal keeps what it has"),
+        }
+    }
+
+    fn report(&self, error: &StoreError, what: &str) {
+        metrics::counter!("parlance_store_failures_total").increment(1);
+        tracing::error!(%error, "{what}");
+        if matches!(error, StoreError::Full) {
+            self.shared.low_space.store(true, Ordering::Release);
+            self.shared.set_health(Health::ReadOnly { reason: "the disk is full".into() });
+        }
+    }
+}

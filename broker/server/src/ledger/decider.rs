@@ -1,0 +1,423 @@
+//! The decider thread: commands in, one synced batch after the other out.
+
+use super::{
+    Command, Done, Health, Moves, SendRefusal, Stored, batch::Batch, conversations::Conversations, now_ms,
+    overlay::Overlay, view::OpenView,
+};
+use crate::{
+    delivery::Committed,
+    hub::{Committing, Hub, Moved},
+};
+use bytes::Bytes;
+use parlance_engine::Cursor;
+use parlance_journal::{AppendError, Journal};
+use parlance_plugin_api::{
+    ConversationId, UserId,
+    event::Event,
+    ledger::{LedgerError, View},
+    record::{self, CursorRecord, DeviceId, HeadRecord, IdRecord},
+    store::{Position, StoreError, Table, VaultError},
+};
+use prost::Message as _;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io::IoSlice,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// What the decider and the applier tell each other.
+pub(crate) struct Shared {
+    pub(crate) health: Arc<Mutex<Health>>,
+    /// Free space fell below the reserve: writes are refused.
+    pub(crate) low_space: AtomicBool,
+    /// The store is synced up to here: the journal may let go of it.
+    pub(crate) safe: AtomicU64,
+    /// The journal failed in a way that only a restart mends.
+    pub(crate) stopped: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn set_health(&self, health: Health) {
+        let mut now = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now != health {
+            match &health {
+                Health::Ready => tracing::info!("the store takes writes again"),
+                Health::ReadOnly { reason } | Health::Failed { reason } => tracing::error!("writes are refused: {reason}"),
+            }
+            *now = health;
+        }
+    }
+}
+
+/// Limits of a batch and of what may wait in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) batch_commands_max: usize,
+    pub(crate) batch_bytes_max: usize,
+    /// Bytes in the overlay at which the decider waits for the applier.
+    pub(crate) overlay_bytes_max: usize,
+    pub(crate) message_bytes_max: usize,
+    pub(crate) receipts_live_members_max: usize,
+}
+
+/// The running batch with everything that happens when it is durable.
+#[derive(Default)]
+pub(super) struct Running {
+    pub(super) batch: Batch,
+    /// What jobs wrote, plain: later jobs of the batch see it.
+    pub(super) plain: super::layer::Layer,
+    /// Message ids taken in this batch.
+    pub(super) ids: HashMap<Vec<u8>, IdRecord>,
+    /// Conversations whose head moved: head and time.
+    pub(super) heads: BTreeMap<ConversationId, u64>,
+    /// Members whose cursors moved; `true` where others are told.
+    pub(super) cursors: BTreeMap<(ConversationId, UserId), bool>,
+    pub(super) device_cursors: BTreeMap<(UserId, DeviceId, ConversationId), u64>,
+    /// Conversations that differ from the store until the batch is durable.
+    pub(super) touched: BTreeSet<ConversationId>,
+    pub(super) messages: Vec<(Arc<Committed>, Arc<[UserId]>)>,
+    pub(super) events: Vec<Event>,
+    pub(super) answers: Vec<Answer>,
+    /// Something was decided and could not be written down: nothing of the batch may happen.
+    pub(super) broken: Option<LedgerError>,
+}
+
+pub(super) enum Answer {
+    Sent(Done, Result<Stored, SendRefusal>),
+    Read(oneshot::Sender<Result<CursorRecord, SendRefusal>>, CursorRecord),
+    Job(oneshot::Sender<Result<(), LedgerError>>),
+}
+
+/// The one writer.
+pub(crate) struct Decider {
+    pub(super) view: OpenView,
+    pub(super) conversations: Conversations,
+    pub(super) running: Running,
+    pub(super) limits: Limits,
+    pub(super) now: u64,
+    pub(super) hub: Arc<Hub>,
+    overlay: Arc<Overlay>,
+    journal: Journal,
+    shared: Arc<Shared>,
+    applier: std::sync::mpsc::SyncSender<()>,
+    entry: Vec<u8>,
+}
+
+/// How long the decider rests when the overlay is full before it looks again.
+const OVERLAY_FULL_POLL: Duration = Duration::from_millis(2);
+
+impl Decider {
+    #[allow(clippy::too_many_arguments)] // the parts of one thread, handed over once
+    pub(crate) fn new(
+        view: OpenView,
+        conversations: Conversations,
+        limits: Limits,
+        hub: Arc<Hub>,
+        journal: Journal,
+        shared: Arc<Shared>,
+        applier: std::sync::mpsc::SyncSender<()>,
+    ) -> Self {
+        let overlay = view.overlay.clone();
+        let running = Running::default();
+        Self {
+            view,
+            conversations,
+            running,
+            limits,
+            now: now_ms(),
+            hub,
+            overlay,
+            journal,
+            shared,
+            applier,
+            entry: Vec::new(),
+        }
+    }
+
+    /// Runs until told to stop, or until nobody can ask any more.
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        while let Some(first) = queue.blocking_recv() {
+            self.wait_for_room();
+            // Time never runs backwards here, whatever the clock does.
+            self.now = self.now.max(now_ms());
+            let mut stop = self.decide(first);
+            let mut commands = 1;
+            while stop.is_none()
+                && commands < self.limits.batch_commands_max
+                && self.running.batch.bytes() < self.limits.batch_bytes_max
+            {
+                let Ok(command) = queue.try_recv() else { break };
+                stop = self.decide(command);
+                commands += 1;
+            }
+            metrics::histogram!("parlance_batch_commands").record(commands as f64);
+            self.commit();
+            self.conversations.trim();
+            if let Some(stopped) = stop {
+                self.shared.stopped.store(true, Ordering::Release);
+                queue.close();
+                // Whoever asked to stop may have gone.
+                let _ = stopped.send(());
+                return;
+            }
+        }
+    }
+
+    /// The overlay is bounded: when the applier does not keep up, deciding waits.
+    fn wait_for_room(&self) {
+        loop {
+            let (active, frozen) = self.overlay.bytes();
+            if active + frozen < self.limits.overlay_bytes_max || self.shared.low_space.load(Ordering::Acquire) {
+                return;
+            }
+            let _ = self.applier.try_send(());
+            std::thread::sleep(OVERLAY_FULL_POLL);
+        }
+    }
+
+    fn decide(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
+        let refused = self.shared.low_space.load(Ordering::Acquire);
+        match command {
+            Command::Stop(stopped) => return Some(stopped),
+            Command::Send(_, done) if refused => answer_sent(done, Err(LedgerError::Full.into())),
+            Command::MarkRead { done, .. } if refused => {
+                let _ = done.send(Err(LedgerError::Full.into()));
+            }
+            Command::Job(_, done) if refused => {
+                let _ = done.send(Err(LedgerError::Full));
+            }
+            // Positions that are not kept are reported again when the device acknowledges more.
+            Command::Moves(_) if refused => {}
+            Command::Send(intent, done) => self.send(*intent, done),
+            Command::MarkRead { conversation, user, seq, done } => match self.read(conversation, user, seq) {
+                Ok(record) => self.running.answers.push(Answer::Read(done, record)),
+                Err(refusal) => {
+                    let _ = done.send(Err(refusal));
+                }
+            },
+            Command::Moves(moves) => self.moves(moves),
+            Command::Job(job, done) => self.job(job, done),
+        }
+        None
+    }
+
+    fn read(&mut self, id: ConversationId, user: UserId, seq: u64) -> Result<CursorRecord, SendRefusal> {
+        let now = self.now;
+        let known = self.conversations.get(&self.view, id).map_err(store_error)?.ok_or(SendRefusal::NotMember)?;
+        let moved = known.rules.advance(&user, Cursor::Read, seq).map_err(|_| SendRefusal::NotMember)?;
+        if moved.is_some() {
+            let times = known.cursors.entry(user).or_default();
+            times.read_ms = now;
+            self.running.touched.insert(id);
+            self.running.cursors.insert((id, user), true);
+        }
+        Ok(known.cursor_record(user))
+    }
+
+    fn moves(&mut self, moves: Moves) {
+        for (id, seq) in moves.positions {
+            if let Err(error) = self.delivered(moves.user, id, seq) {
+                tracing::warn!(conversation = %id, %error, "a position was not kept; it will be reported again");
+                continue;
+            }
+            if moves.keep_device {
+                let position = self.running.device_cursors.entry((moves.user, moves.device, id)).or_default();
+                *position = seq.max(*position);
+            }
+        }
+    }
+
+    fn delivered(&mut self, user: UserId, id: ConversationId, seq: u64) -> Result<(), StoreError> {
+        let now = self.now;
+        let Some(known) = self.conversations.get(&self.view, id)? else { return Ok(()) };
+        // Removed in the meantime: nothing to keep.
+        let Ok(moved) = known.rules.advance(&user, Cursor::Delivered, seq) else { return Ok(()) };
+        let seq = seq.min(known.rules.head());
+        let record = known.cursors.entry(user).or_default();
+        if record.acknowledged < seq {
+            record.acknowledged = seq;
+            self.running.touched.insert(id);
+            self.running.cursors.entry((id, user)).or_default();
+        }
+        if moved.is_some() {
+            record.delivered_ms = now;
+            self.running.cursors.insert((id, user), true);
+        }
+        Ok(())
+    }
+
+    /// Writes the batch, syncs it, and lets everybody know.
+    fn commit(&mut self) {
+        if let Some(error) = self.running.broken.take() {
+            return self.fail(error);
+        }
+        let moved = match self.close_batch() {
+            Ok(moved) => moved,
+            Err(error) => return self.fail(LedgerError::Store(error.to_string())),
+        };
+        if !self.running.batch.is_empty() {
+            self.running.batch.encode(&mut self.entry);
+            match self.journal.append(&[IoSlice::new(&self.entry)]) {
+                Ok(position) => {
+                    metrics::counter!("parlance_journal_batches_total").increment(1);
+                    metrics::counter!("parlance_journal_bytes_total").increment(self.entry.len() as u64);
+                    self.overlay.publish(self.running.batch.take(), Position(position));
+                }
+                Err(error) => return self.append_failed(&error),
+            }
+        }
+        self.tell(moved);
+        self.trim();
+    }
+
+    /// Adds what is written once per batch: heads and positions. Returns who has moved.
+    fn close_batch(&mut self) -> Result<Vec<Moved>, VaultError> {
+        let Self { running, conversations, view, limits, .. } = self;
+        let vault = &*view.vault;
+        let mut moved = Vec::new();
+        for (&id, &time_ms) in &running.heads {
+            if let Ok(Some(known)) = conversations.get(view, id) {
+                let head = HeadRecord { seq: known.rules.head(), time_ms };
+                running.batch.put(vault, Table::Heads, &record::conversation_key(id), &head.encode_to_vec())?;
+            }
+        }
+        for (&(id, user), &tell) in &running.cursors {
+            let Ok(Some(known)) = conversations.get(view, id) else { continue };
+            if known.rules.member(&user).is_none() {
+                continue; // moved, then removed, in one batch
+            }
+            let record = known.cursor_record(user);
+            running.batch.put(vault, Table::Cursors, &record::member_key(id, user), &record.encode_to_vec())?;
+            if tell && known.rules.members().len() <= limits.receipts_live_members_max {
+                let audience = known.rules.audience();
+                moved.push(Moved { conversation: known.info.clone(), user, record, audience });
+            }
+        }
+        for (&(user, device, id), &seq) in &running.device_cursors {
+            let key = record::device_cursor_key(user, device, id);
+            running.batch.put(vault, Table::DeviceCursors, &key, &record::device_cursor_value(seq))?;
+        }
+        Ok(moved)
+    }
+
+    fn append_failed(&mut self, error: &AppendError) {
+        metrics::counter!("parlance_journal_failures_total").increment(1);
+        if let AppendError::Full { .. } = error {
+            self.shared.low_space.store(true, Ordering::Release);
+            self.shared.set_health(Health::ReadOnly { reason: "the disk is full".into() });
+            return self.fail(LedgerError::Full);
+        }
+        self.shared.set_health(Health::Failed { reason: error.to_string() });
+        self.fail(LedgerError::Store(error.to_string()));
+    }
+
+    /// Nothing of the batch happened.
+    fn fail(&mut self, error: LedgerError) {
+        let running = std::mem::take(&mut self.running);
+        for id in running.touched {
+            self.conversations.forget(id);
+        }
+        for answer in running.answers {
+            match answer {
+                Answer::Sent(done, Err(refusal)) => answer_sent(done, Err(refusal)),
+                Answer::Sent(done, Ok(_)) => answer_sent(done, Err(error.clone().into())),
+                Answer::Read(done, _) => {
+                    let _ = done.send(Err(error.clone().into()));
+                }
+                Answer::Job(done) => {
+                    let _ = done.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, moved: Vec<Moved>) {
+        let running = std::mem::take(&mut self.running);
+        // Memberships first: what ends must end before the next message can be handed out.
+        self.hub.committed(Committing { events: running.events, messages: running.messages, moved });
+        for answer in running.answers {
+            match answer {
+                Answer::Sent(done, outcome) => answer_sent(done, outcome),
+                Answer::Read(done, record) => {
+                    let _ = done.send(Ok(record));
+                }
+                Answer::Job(done) => {
+                    let _ = done.send(Ok(()));
+                }
+            }
+        }
+        if self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).eq(&Health::Ready) {
+            return;
+        }
+        if !self.shared.low_space.load(Ordering::Acquire) {
+            self.shared.set_health(Health::Ready);
+        }
+    }
+
+    fn trim(&mut self) {
+        let safe = self.shared.safe.swap(0, Ordering::AcqRel);
+        if safe > 0
+            && let Err(error) = self.journal.trim(safe)
+        {
+            tracing::warn!(%error, "old journal segments could not be recycled; tried again later");
+        }
+        // A full queue means that the applier knows already.
+        let _ = self.applier.try_send(());
+    }
+}
+
+/// Answers a sender.
+pub(super) fn answer_sent(done: Done, outcome: Result<Stored, SendRefusal>) {
+    match done {
+        Done::Reply(reply) => {
+            // The caller may have stopped waiting.
+            let _ = reply.send(outcome);
+        }
+        Done::Peer(peer, ticket) => peer.publish_done(ticket, outcome),
+        Done::Nobody => {}
+    }
+}
+
+/// A store error as the asker hears it.
+pub(super) fn store_error(error: StoreError) -> LedgerError {
+    match error {
+        StoreError::Full => LedgerError::Full,
+        other => LedgerError::Store(other.to_string()),
+    }
+}
+
+/// The first 8 bytes of a keyed hash of a message's content.
+pub(super) fn body_hash(view: &OpenView, record: &record::LogRecord) -> u64 {
+    let mut content = Vec::with_capacity(record.text.len() + 64);
+    content.extend_from_slice(&record.text);
+    if let Some(data) = &record.data {
+        content.push(0xFF); // no UTF-8 text contains it
+        content.extend_from_slice(data.content_type.as_bytes());
+        content.push(0xFF);
+        content.extend_from_slice(&data.bytes);
+    }
+    let hash = view.vault.pseudonym("message body", &content);
+    u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]])
+}
+
+/// Whether anything of this key is known, in the batch or durable.
+pub(super) fn known_id(
+    running: &Running,
+    view: &OpenView,
+    key: &[u8],
+) -> Result<Option<IdRecord>, StoreError> {
+    if let Some(record) = running.ids.get(key) {
+        return Ok(Some(record.clone()));
+    }
+    Ok(view.get(Table::Ids, key)?.and_then(record::decode))
+}
+
+/// Bytes of an id.
+pub(super) fn id_bytes(id: &[u8; 16]) -> Bytes {
+    Bytes::copy_from_slice(id)
+}

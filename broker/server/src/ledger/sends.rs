@@ -1,0 +1,193 @@
+//! How a message gets its place: once per id, in one order, by members only.
+
+use super::{
+    Done, ImplicitRetry, SendIntent, SendRefusal, Stored,
+    conversations::{Known, direct_record, is_direct_between},
+    decider::{Answer, Decider, answer_sent, body_hash, id_bytes, known_id, store_error},
+};
+use crate::delivery::{Committed, ConversationInfo};
+use parlance_engine::{Conversation, Known as KnownId, Verdict};
+use parlance_plugin_api::{
+    ConversationId, UserId,
+    ledger::LedgerError,
+    record::{self, ConversationRecord, DataRecord, IdRecord, LogRecord, MemberRecord, Role},
+    store::{StoreError, Table, VaultError},
+};
+use parlance_schema::Content;
+use prost::Message as _;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// How long a packet id without a message id is believed to be a retransmission, milliseconds: a device that wakes
+/// once a day begins at the same packet id each time, and its "alarm" of today is not that of yesterday.
+const IMPLICIT_RETRY_MS: u64 = 60 * 60 * 1000;
+
+impl Decider {
+    pub(super) fn send(&mut self, intent: SendIntent, done: Done) {
+        match self.place(intent) {
+            // A repeat of something in this very batch waits for it like the first one.
+            Ok(stored) => self.running.answers.push(Answer::Sent(done, Ok(stored))),
+            Err(refusal) => answer_sent(done, Err(refusal)),
+        }
+    }
+
+    fn place(&mut self, intent: SendIntent) -> Result<Stored, SendRefusal> {
+        let record = log_record(&intent, self.now);
+        let bytes_max = self.limits.message_bytes_max;
+        if content_bytes(&record) > bytes_max {
+            return Err(SendRefusal::TooLarge { bytes_max });
+        }
+        let key = self.id_key(&intent);
+        let body = if key.is_some() { body_hash(&self.view, &record) } else { 0 };
+        let known = match &key {
+            Some(key) => self.known(key, &intent, body).map_err(store_error)?,
+            None => None,
+        };
+        let known_id = known.as_ref().map(|record| KnownId {
+            same_conversation: record.conversation() == Some(intent.conversation),
+            seq: record.seq,
+            same_body: record.body == body,
+        });
+        let verdict = self.conversation_for(&intent)?.rules.send(&intent.sender, known_id).map_err(refusal)?;
+        match verdict {
+            Verdict::Repeat { seq } => {
+                let time_ms = known.map_or(self.now, |record| record.time_ms);
+                Ok(Stored { conversation: intent.conversation, seq, time_ms, repeated: true })
+            }
+            Verdict::Append { seq } => {
+                let written = self.append(&intent, seq, record);
+                let written = written.and_then(|()| key.map_or(Ok(()), |key| self.take_id(key, &intent, seq, body)));
+                written.map_err(|error| self.broken(error))?;
+                Ok(Stored { conversation: intent.conversation, seq, time_ms: self.now, repeated: false })
+            }
+        }
+    }
+
+    /// The rules have moved on and the record could not be sealed: the whole batch is given up, so that no seq is skipped.
+    fn broken(&mut self, error: VaultError) -> LedgerError {
+        let error = LedgerError::Store(error.to_string());
+        self.running.broken = Some(error.clone());
+        error
+    }
+
+    /// The key under which a retry would find this message. A client's id is hashed: it may say more than an id should.
+    fn id_key(&self, intent: &SendIntent) -> Option<Vec<u8>> {
+        if let Some(id) = &intent.id {
+            let mut name = Vec::with_capacity(16 + id.len());
+            name.extend_from_slice(&intent.sender.0);
+            name.extend_from_slice(id);
+            let hash = self.view.vault.pseudonym("message id", &name);
+            return Some(record::explicit_id_key(intent.sender, &hash[..16]));
+        }
+        intent.retry.map(|retry| record::implicit_id_key(intent.sender, retry.device, retry.packet_id))
+    }
+
+    fn known(&self, key: &[u8], intent: &SendIntent, body: u64) -> Result<Option<IdRecord>, StoreError> {
+        match intent.retry {
+            Some(ImplicitRetry { dup: false, .. }) if intent.id.is_none() => Ok(None),
+            Some(retry) if intent.id.is_none() => {
+                let known = known_id(&self.running, &self.view, key)?;
+                Ok(known.filter(|record| {
+                    record.session == retry.session_ms
+                        && record.body == body
+                        && record.conversation() == Some(intent.conversation)
+                        && self.now.saturating_sub(record.time_ms) < IMPLICIT_RETRY_MS
+                }))
+            }
+            _ => known_id(&self.running, &self.view, key),
+        }
+    }
+
+    fn take_id(&mut self, key: Vec<u8>, intent: &SendIntent, seq: u64, body: u64) -> Result<(), VaultError> {
+        let session = if intent.id.is_none() { intent.retry.map_or(0, |retry| retry.session_ms) } else { 0 };
+        let conversation = intent.conversation.0.to_vec();
+        let record = IdRecord { conversation, seq, time_ms: self.now, body, session };
+        self.running.batch.put(&*self.view.vault, Table::Ids, &key, &record.encode_to_vec())?;
+        self.running.ids.insert(key, record);
+        Ok(())
+    }
+
+    fn conversation_for(&mut self, intent: &SendIntent) -> Result<&mut Known, SendRefusal> {
+        let id = intent.conversation;
+        let exists = self.conversations.get(&self.view, id).map_err(store_error)?.is_some();
+        if !exists {
+            let peer = intent.peer.filter(|peer| is_direct_between(id, intent.sender, *peer));
+            let peer = peer.ok_or(SendRefusal::NotMember)?;
+            self.begin_direct(id, intent.sender, peer).map_err(|error| self.broken(error))?;
+        }
+        let known = self.conversations.get(&self.view, id).map_err(store_error)?;
+        known.ok_or(SendRefusal::NotMember)
+    }
+
+    fn begin_direct(&mut self, id: ConversationId, sender: UserId, peer: UserId) -> Result<(), VaultError> {
+        let peers = if sender == peer { vec![sender] } else { vec![sender, peer] };
+        let record = direct_record(&peers, self.now);
+        let member = MemberRecord { role: Role::Member as u32, joined_seq: 1, joined_ms: self.now };
+        let mut rules = Conversation::new();
+        let vault = &*self.view.vault;
+        let batch = &mut self.running.batch;
+        batch.put(vault, Table::Conversations, &record::conversation_key(id), &record.encode_to_vec())?;
+        for &user in &peers {
+            // A fresh conversation has no members yet.
+            let _ = rules.add(user, parlance_engine::Role(0));
+            batch.put(vault, Table::Members, &record::member_key(id, user), &member.encode_to_vec())?;
+            batch.put(vault, Table::UserConversations, &record::user_conversation_key(user, id), &[])?;
+        }
+        self.running.touched.insert(id);
+        self.conversations.insert(id, known(id, rules, &record));
+        Ok(())
+    }
+
+    /// Writes an entry at the seq that the rules gave, and hands it to the members as they are now.
+    fn append(&mut self, intent: &SendIntent, seq: u64, record: LogRecord) -> Result<(), VaultError> {
+        self.write_entry(intent.conversation, seq, record)?;
+        // Who writes has read: kept with the message, and no receipt, since the message says it.
+        self.running.cursors.entry((intent.conversation, intent.sender)).or_default();
+        Ok(())
+    }
+
+    pub(super) fn write_entry(&mut self, id: ConversationId, seq: u64, entry: LogRecord) -> Result<(), VaultError> {
+        let key = record::log_key(id, seq);
+        self.running.touched.insert(id);
+        self.running.batch.put(&*self.view.vault, Table::Log, &key, &entry.encode_to_vec())?;
+        self.running.heads.insert(id, entry.time_ms);
+        if let Ok(Some(known)) = self.conversations.get(&self.view, id) {
+            let audience = known.rules.audience();
+            let message = Committed::new(known.info.clone(), seq, Some(entry));
+            self.running.messages.push((Arc::new(message), audience));
+        }
+        metrics::counter!("parlance_messages_stored_total").increment(1);
+        Ok(())
+    }
+}
+
+pub(super) fn known(id: ConversationId, rules: Conversation<UserId>, record: &ConversationRecord) -> Known {
+    Known { rules, cursors: BTreeMap::new(), info: Arc::new(ConversationInfo::new(id, record)) }
+}
+
+fn refusal(refusal: parlance_engine::Refusal) -> SendRefusal {
+    match refusal {
+        parlance_engine::Refusal::NotMember => SendRefusal::NotMember,
+        parlance_engine::Refusal::IdReused { seq } => SendRefusal::IdReused { seq },
+    }
+}
+
+fn log_record(intent: &SendIntent, now: u64) -> LogRecord {
+    let mut record = LogRecord {
+        sender: id_bytes(&intent.sender.0),
+        time_ms: now,
+        id: intent.id.clone().unwrap_or_default().into(),
+        device: intent.device.map(|device| id_bytes(&device.0)).unwrap_or_default(),
+        ..LogRecord::default()
+    };
+    match &intent.content {
+        Content::Text(text) => record.text = text.clone(),
+        Content::Data { content_type, bytes } => {
+            record.data = Some(DataRecord { content_type: content_type.clone(), bytes: bytes.clone() });
+        }
+    }
+    record
+}
+
+fn content_bytes(record: &LogRecord) -> usize {
+    record.text.len() + record.data.as_ref().map_or(0, |data| data.bytes.len())
+}

@@ -1,0 +1,38 @@
+//! The opened view: reads through the overlay, opens the seal of what it finds, and reports what does not open.
+
+use super::overlay::Overlay;
+use bytes::Bytes;
+use parlance_plugin_api::{
+    ledger::View,
+    store::{Entry, Scan, StoreError, Table, Vault, hex},
+};
+use std::sync::Arc;
+
+/// Reads of everything durable, in plain.
+#[derive(Clone)]
+pub(crate) struct OpenView {
+    pub(crate) overlay: Arc<Overlay>,
+    pub(crate) vault: Arc<dyn Vault>,
+}
+
+impl OpenView {
+    fn open(&self, table: Table, key: &[u8], sealed: &[u8]) -> Result<Bytes, StoreError> {
+        self.vault.open(table, key, sealed).map_err(|error| {
+            metrics::counter!("parlance_damaged_records_total", "table" => table.name()).increment(1);
+            tracing::error!(%table, key = hex(key), %error, "a record is damaged: run `parlance store verify`");
+            StoreError::Damaged { table, key: Bytes::copy_from_slice(key), problem: "its seal does not open" }
+        })
+    }
+}
+
+impl View for OpenView {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.overlay.get(table, key)?.map(|sealed| self.open(table, key, &sealed)).transpose()
+    }
+
+    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
+        let sealed = self.overlay.scan(scan)?;
+        let open = |(key, value): Entry| Some((key.clone(), self.open(scan.table, &key, &value).ok()?));
+        Ok(sealed.into_iter().filter_map(open).collect())
+    }
+}

@@ -1,0 +1,226 @@
+//! A live device as the rest of the program sees it: one bounded outbox, one wake.
+
+use crate::{
+    api::ApiError,
+    delivery::{Committed, ConversationInfo},
+    hub::Moved,
+    ledger::{SendRefusal, Stored},
+};
+use futures_util::task::AtomicWaker;
+use parlance_engine::Ticket;
+use parlance_mqtt::{PacketId, PublishTemplate, ReasonCode};
+use parlance_plugin_api::{ConversationId, UserId, identity::CredentialId, record::DeviceId};
+use parlance_schema::pb;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+use tokio::sync::Semaphore;
+
+/// What ends or changes a session: done before anything else that waits.
+#[derive(Debug, Clone)]
+pub(crate) enum Control {
+    /// Not a member any more: nothing of this conversation is sent from here on.
+    Removed(ConversationId),
+    /// The connection ends.
+    Close(ReasonCode, &'static str),
+}
+
+/// Something that is not a message: told live, not kept.
+#[derive(Clone)]
+pub(crate) enum Signal {
+    /// A member has come further.
+    Receipt(Arc<Moved>),
+    /// A member types, or stopped.
+    Typing { conversation: Arc<ConversationInfo>, user: UserId, typing: bool },
+    /// A user came or went.
+    Presence { user: UserId, last_seen_ms: u64 },
+    /// An event.
+    Event(Arc<pb::Event>),
+}
+
+/// A call of this device was answered, or a read position moved.
+pub(crate) struct RpcDone {
+    pub(crate) ticket: Ticket,
+    /// Topic and message of the reply, if there is one.
+    pub(crate) reply: Option<(String, PublishTemplate)>,
+    /// Why it failed.
+    pub(crate) problem: Option<ApiError>,
+}
+
+/// Subscriptions were written down, or not.
+pub(crate) struct Settled {
+    pub(crate) packet_id: PacketId,
+    pub(crate) codes: Vec<ReasonCode>,
+    pub(crate) unsubscribe: bool,
+}
+
+/// Everything that came since the connection last looked.
+#[derive(Default)]
+pub(crate) struct Arrived {
+    pub(crate) control: Vec<Control>,
+    pub(crate) published: Vec<(Ticket, Result<Stored, SendRefusal>)>,
+    pub(crate) replies: Vec<RpcDone>,
+    pub(crate) settled: Vec<Settled>,
+    pub(crate) messages: VecDeque<Arc<Committed>>,
+    pub(crate) signals: VecDeque<Signal>,
+    /// Messages were dropped from the outbox: read on from the log.
+    pub(crate) lagging: bool,
+}
+
+#[derive(Default)]
+struct Outbox {
+    arrived: Arrived,
+    message_bytes: usize,
+    waiting: bool,
+}
+
+/// Limits of an outbox.
+#[derive(Debug, Clone, Copy)]
+pub struct OutboxLimits {
+    /// Messages that may wait.
+    pub messages_max: usize,
+    /// Bytes of messages that may wait.
+    pub bytes_max: usize,
+    /// Signals that may wait; more are dropped and counted.
+    pub signals_max: usize,
+}
+
+/// A live device.
+pub struct Peer {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub device: DeviceId,
+    /// Its MQTT client id.
+    pub client_id: Arc<str>,
+    /// What it logged in with.
+    pub credential: Option<CredentialId>,
+    limits: OutboxLimits,
+    outbox: Mutex<Outbox>,
+    waker: AtomicWaker,
+    ended: Semaphore,
+}
+
+impl Peer {
+    /// A device that is about to be connected.
+    pub fn new(
+        user: UserId,
+        device: DeviceId,
+        client_id: Arc<str>,
+        credential: Option<CredentialId>,
+        limits: OutboxLimits,
+    ) -> Self {
+        Self {
+            user,
+            device,
+            client_id,
+            credential,
+            limits,
+            outbox: Mutex::default(),
+            waker: AtomicWaker::new(),
+            ended: Semaphore::new(0),
+        }
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        // Nothing under this lock can leave it half changed.
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, change: impl FnOnce(&mut Outbox, &OutboxLimits)) {
+        let wake = {
+            let mut outbox = self.outbox();
+            change(&mut outbox, &self.limits);
+            !std::mem::replace(&mut outbox.waiting, true)
+        };
+        if wake {
+            self.waker.wake();
+        }
+    }
+
+    /// A committed message. A full outbox is no loss: the session forgets it and reads on from the log.
+    pub(crate) fn message(&self, message: &Arc<Committed>) {
+        self.push(|outbox, limits| {
+            if outbox.arrived.lagging {
+                return;
+            }
+            outbox.message_bytes += message.bytes();
+            if outbox.arrived.messages.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max {
+                outbox.arrived.messages = VecDeque::new();
+                outbox.message_bytes = 0;
+                outbox.arrived.lagging = true;
+                metrics::counter!("parlance_outbox_overflows_total").increment(1);
+                return;
+            }
+            outbox.arrived.messages.push_back(message.clone());
+        });
+    }
+
+    /// Something that is told live only.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.push(|outbox, limits| {
+            if outbox.arrived.signals.len() >= limits.signals_max {
+                metrics::counter!("parlance_signals_dropped_total").increment(1);
+                return;
+            }
+            outbox.arrived.signals.push_back(signal);
+        });
+    }
+
+    /// What must happen before anything else.
+    pub(crate) fn control(&self, control: Control) {
+        self.push(|outbox, _| {
+            if let Control::Removed(conversation) = &control {
+                outbox.arrived.messages.retain(|message| message.conversation.id != *conversation);
+            }
+            outbox.arrived.control.push(control);
+        });
+    }
+
+    /// A publish of this device was decided.
+    pub(crate) fn publish_done(&self, ticket: Ticket, outcome: Result<Stored, SendRefusal>) {
+        self.push(|outbox, _| outbox.arrived.published.push((ticket, outcome)));
+    }
+
+    /// An RPC of this device was answered.
+    pub(crate) fn rpc_done(&self, done: RpcDone) {
+        self.push(|outbox, _| outbox.arrived.replies.push(done));
+    }
+
+    /// Subscriptions of this device were written down.
+    pub(crate) fn settled(&self, settled: Settled) {
+        self.push(|outbox, _| outbox.arrived.settled.push(settled));
+    }
+
+    /// What came, or wait.
+    pub(crate) fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<Arrived> {
+        if let Some(arrived) = self.take() {
+            return Poll::Ready(arrived);
+        }
+        self.waker.register(cx.waker());
+        // Something may have come between the look and the registration.
+        self.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn take(&self) -> Option<Arrived> {
+        let mut outbox = self.outbox();
+        if !std::mem::take(&mut outbox.waiting) {
+            return None;
+        }
+        outbox.message_bytes = 0;
+        Some(std::mem::take(&mut outbox.arrived))
+    }
+
+    /// The connection is gone and everything of it is written down.
+    pub(crate) fn end(&self) {
+        self.ended.close();
+    }
+
+    /// Waits for [`Self::end`].
+    pub(crate) async fn ended(&self) {
+        // The semaphore never has permits: this returns when it is closed.
+        let _ = self.ended.acquire().await;
+    }
+}

@@ -1,0 +1,182 @@
+//! [`Authenticator`]: from a credential to a principal.
+
+use crate::{
+    Auth,
+    account::{self, Account},
+    keys::ADMIN_PREFIX,
+    options::TOKEN_BYTES_MAX,
+    password::Password,
+    record::{ApiKeyRecord, FamilyRecord, Index, UserRecord, index_key},
+    secret,
+    state::State,
+    token::{Access, ApiKeyToken, Lineage},
+};
+use async_trait::async_trait;
+use parlance_plugin_api::{
+    UserId,
+    identity::{AccountKind, AuthError, Authenticator, Credential, Principal, Scope, Scopes},
+    ledger::{LedgerError, read},
+    record::DeviceId,
+    store::Table,
+};
+use parlance_schema::Handle;
+use std::{net::IpAddr, sync::Arc};
+use zeroize::Zeroizing;
+
+#[async_trait]
+impl Authenticator for Auth {
+    async fn authenticate(
+        &self,
+        credential: Credential<'_>,
+        client_id: Option<&str>,
+        from: IpAddr,
+    ) -> Result<Principal, AuthError> {
+        let (name, secret) = match credential {
+            Credential::Token(token) => return self.state.by_token(token, client_id),
+            Credential::NameAndSecret { name, secret } => (name, secret),
+        };
+        if Access::looks_like(secret) || ApiKeyToken::parse(secret).is_some() {
+            let principal = self.state.by_token(secret, client_id)?;
+            let named = self.state.user_called(name)? == Some(principal.user);
+            return if named { Ok(principal) } else { Err(AuthError::BadCredentials) };
+        }
+        if secret.len() > TOKEN_BYTES_MAX {
+            return Err(AuthError::BadCredentials);
+        }
+        let (user, record) = self.state.by_password(name, Zeroizing::new(secret.to_vec()), from).await?;
+        let handle = record.handle.parse().map_err(|_| AuthError::Internal)?;
+        Ok(Principal {
+            user,
+            handle,
+            kind: record.account_kind(),
+            scopes: Scopes::Everything,
+            credential: None,
+            bound_client_id: None,
+            expires_ms: None,
+        })
+    }
+}
+
+impl State {
+    /// Establishes an account by its password. Whether the account is disabled is told only to who knows the password.
+    pub(crate) async fn by_password(
+        &self,
+        name: &str,
+        password: Password,
+        from: IpAddr,
+    ) -> Result<(UserId, UserRecord), AuthError> {
+        let user = self.user_called(name)?;
+        let subject = self.subject(name, user);
+        self.throttle.check(&subject, from, self.now())?;
+        let turn = self.hasher.turn().await?;
+        // Charged only now: who waits for a turn is not yet guessing.
+        let attempt = self.throttle.begin(subject, from, self.now())?;
+        let found = match user {
+            Some(user) => account::record(self.view(), user)?.map(|record| (user, record)),
+            None => None,
+        };
+        let stored = found.as_ref().map(|(_, record)| &*record.password).filter(|hash| !hash.is_empty());
+        if !self.hasher.verify(turn, password, stored).await? {
+            return Err(AuthError::BadCredentials);
+        }
+        self.throttle.succeeded(&attempt);
+        let (user, record) = found.ok_or(AuthError::BadCredentials)?;
+        if record.disabled { Err(AuthError::Disabled) } else { Ok((user, record)) }
+    }
+
+    fn by_token(&self, token: &[u8], client_id: Option<&str>) -> Result<Principal, AuthError> {
+        if token.starts_with(ADMIN_PREFIX.as_bytes()) {
+            return self.by_admin_token(token, client_id);
+        }
+        match ApiKeyToken::parse(token) {
+            Some(key) => self.by_api_key(&key),
+            None => self.by_access_token(token, client_id),
+        }
+    }
+
+    /// The operator is no user: over MQTT, where a connection is a user's device, its token does not serve.
+    fn by_admin_token(&self, token: &[u8], client_id: Option<&str>) -> Result<Principal, AuthError> {
+        if !self.keys.is_admin(token) {
+            return Err(AuthError::TokenInvalid);
+        }
+        if client_id.is_some() {
+            return Err(AuthError::WrongKind("the operator's token serves HTTP only"));
+        }
+        Ok(Principal {
+            user: UserId([0; 16]),
+            handle: "admin".parse::<Handle>().map_err(|_| AuthError::Internal)?,
+            kind: AccountKind::Admin,
+            scopes: Scopes::Everything,
+            credential: None,
+            bound_client_id: None,
+            expires_ms: None,
+        })
+    }
+
+    fn by_api_key(&self, key: &ApiKeyToken) -> Result<Principal, AuthError> {
+        let found: Option<ApiKeyRecord> = read(self.view(), Table::ApiKeys, &key.id.0)?;
+        let record = found.ok_or(AuthError::TokenInvalid)?;
+        if !secret::same(&key.hash(), &record.secret_hash) {
+            return Err(AuthError::TokenInvalid);
+        }
+        let user = record.user().ok_or(AuthError::TokenInvalid)?;
+        let account = self.live_account(user)?;
+        let scopes: Result<Vec<Scope>, _> = record.scopes.iter().map(|scope| scope.parse()).collect();
+        Ok(Principal {
+            user,
+            handle: account.profile.handle.clone(),
+            kind: account.profile.kind,
+            scopes: Scopes::Only(scopes?.into()),
+            credential: Some(key.id),
+            bound_client_id: None,
+            expires_ms: None,
+        })
+    }
+
+    fn by_access_token(&self, token: &[u8], client_id: Option<&str>) -> Result<Principal, AuthError> {
+        let access = Access::verify(token, &self.keys, self.now())?;
+        let account = self.live_account(access.user)?;
+        let live = match access.lineage {
+            Lineage::Family => self.family_lives(&access)?,
+            Lineage::Minted { epoch } => epoch == account.epoch && !self.device_was_removed(&access)?,
+        };
+        if !live {
+            return Err(AuthError::Ended);
+        }
+        let bound: Option<Arc<str>> = access.client_id.map(Into::into);
+        if let (Some(bound), Some(client_id)) = (&bound, client_id)
+            && **bound != *client_id
+        {
+            return Err(AuthError::WrongDevice);
+        }
+        Ok(Principal {
+            user: access.user,
+            handle: account.profile.handle.clone(),
+            kind: account.profile.kind,
+            scopes: Scopes::Everything,
+            credential: Some(access.credential),
+            bound_client_id: bound,
+            expires_ms: Some(access.expires_ms),
+        })
+    }
+
+    fn live_account(&self, user: UserId) -> Result<Account, AuthError> {
+        let account = self.account(user)?.ok_or(AuthError::Ended)?;
+        if account.profile.disabled { Err(AuthError::Disabled) } else { Ok(account) }
+    }
+
+    fn family_lives(&self, access: &Access) -> Result<bool, LedgerError> {
+        let family: Option<FamilyRecord> = read(self.view(), Table::TokenFamilies, &access.credential.0)?;
+        Ok(family.is_some_and(|family| family.user() == Some(access.user)))
+    }
+
+    /// Whether the device that a minted token is bound to was removed after it was minted.
+    fn device_was_removed(&self, access: &Access) -> Result<bool, LedgerError> {
+        let Some(client_id) = &access.client_id else { return Ok(false) };
+        let device = DeviceId::of(&*self.vault, access.user, client_id.as_bytes());
+        let key = index_key(access.user, Index::RemovedDevice, &device.0);
+        let Some(removed) = self.view().get(Table::UserIndex, &key)? else { return Ok(false) };
+        let removed_ms = removed[..].try_into().map_or(u64::MAX, u64::from_be_bytes);
+        Ok(secret::id_time_ms(&access.credential.0) <= removed_ms)
+    }
+}
