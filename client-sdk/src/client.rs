@@ -45,7 +45,7 @@ impl Client {
     pub async fn connect(options: Options) -> Result<(Self, Events), ConnectError> {
         let address = Address::parse(&options.url)?;
         let tls = address.scheme.is_tls().then(|| tls::config(options.ca_pem.as_deref())).transpose()?;
-        if options.client_id.is_empty() {
+        if options.client_id.is_empty() && !options.ephemeral {
             return Err(ConnectError::NoClientId);
         }
         let core = Arc::new(Core::new(options));

@@ -277,7 +277,7 @@ fn mqtt_options(
         _ => mqtt.set_transport(Transport::Tcp),
     };
     mqtt.set_credentials(&options.handle, &options.secret.0)
-        .set_clean_start(options.clean_start && first)
+        .set_clean_start(options.ephemeral || (options.clean_start && first))
         .set_session_expiry_interval(Some(options.session_expiry_s))
         .set_receive_maximum(Some(RECEIVE_MAX))
         .set_max_packet_size(Some(options.packet_bytes_max))

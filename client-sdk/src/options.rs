@@ -23,6 +23,7 @@ pub struct Options {
     pub(crate) backoff_max: Duration,
     pub(crate) patient: bool,
     pub(crate) receive: bool,
+    pub(crate) ephemeral: bool,
 }
 
 impl Options {
@@ -55,7 +56,14 @@ impl Options {
             backoff_max: limits::BACKOFF_MAX,
             patient: false,
             receive: true,
+            ephemeral: false,
         }
+    }
+
+    /// Options for a visitor: a device without an id of its own, of which nothing is kept. It hears what is said
+    /// while it is connected, and misses what is said while it reconnects.
+    pub fn ephemeral(url: impl Into<String>, handle: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self { ephemeral: true, session_expiry_s: 0, ..Self::new(url, handle, secret, "") }
     }
 
     /// Trusts these root certificates (PEM) instead of the system's, for `mqtts://` and `wss://`.
@@ -70,9 +78,10 @@ impl Options {
         self
     }
 
-    /// How long the broker keeps the session while the device is away, seconds; 0 ends it with the connection.
+    /// How long the broker keeps the session while the device is away, seconds; 0 ends it with the connection, as
+    /// it always is for a visitor.
     pub fn session_expiry_s(mut self, seconds: u32) -> Self {
-        self.session_expiry_s = seconds;
+        self.session_expiry_s = if self.ephemeral { 0 } else { seconds };
         self
     }
 

@@ -1,5 +1,7 @@
 //! A client against a broker that is played by the test.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
 mod fake;
 
 use fake::{CONVERSATION, FakeBroker, Socket, next, soon};
@@ -66,6 +68,26 @@ async fn says_who_it_is_and_subscribes() {
     let expected =
         ["me/json/reply/#", "me/pb/inbox/#", "me/pb/receipts/#", "me/pb/typing/#", "me/pb/events/#"];
     assert_eq!(filters, expected);
+}
+
+#[tokio::test]
+async fn a_visitor_leaves_nothing_behind() {
+    let broker = FakeBroker::start().await;
+    let playing = async {
+        let mut socket = broker.accept().await;
+        let connect = socket.connect().await;
+        socket.connack(false, ReasonCode::Success, ConnAckProperties::default()).await;
+        let subscribe = socket.subscribe().await;
+        socket.suback(&subscribe).await;
+        connect
+    };
+    let options = broker.visitor();
+    let (client, connect) = tokio::join!(Client::connect(options), playing);
+    client.unwrap();
+    assert_eq!((connect.clean_start, connect.client_id.len()), (true, 0));
+    assert_eq!(connect.session_expiry_s.unwrap_or_default(), 0);
+    let nameless = parlance_client::Options::new("mqtt://localhost", "alice", "secret", "");
+    assert!(matches!(Client::connect(nameless).await, Err(ConnectError::NoClientId)));
 }
 
 #[tokio::test]

@@ -96,7 +96,8 @@ impl Committed {
     /// About how much memory it holds, bytes.
     pub(crate) fn bytes(&self) -> usize {
         let content = self.record.as_ref().map_or(0, |record| {
-            record.text.len() + record.data.as_ref().map_or(0, |data| data.bytes.len() + data.content_type.len())
+            record.text.len()
+                + record.data.as_ref().map_or(0, |data| data.bytes.len() + data.content_type.len())
         });
         size_of::<Self>() + content
     }
@@ -133,7 +134,8 @@ impl Committed {
         let sender = user_label(self.sender, directory);
         let topic = mine(format, Channel::Inbox, &[&conversation, &sender]);
         // Handles and ids are topic levels by construction.
-        let topic = TopicName::new(topic).map_err(|_| EncodeError::InvalidString { packet: parlance_mqtt::PacketType::Publish })?;
+        let topic = TopicName::new(topic)
+            .map_err(|_| EncodeError::InvalidString { packet: parlance_mqtt::PacketType::Publish })?;
         let properties = self.properties(format, version);
         PublishTemplate::new(version, &topic, &properties, &self.payload(format, directory), false)
     }
@@ -142,7 +144,9 @@ impl Committed {
         match &self.record {
             // The most frequent case needs no rendering: the text itself is the payload.
             Some(record) if format == Format::Text && !record.text.is_empty() => record.text.clone(),
-            record => render::message(self.conversation.id, self.seq, record.as_ref(), directory).render(format),
+            record => {
+                render::message(self.conversation.id, self.seq, record.as_ref(), directory).render(format)
+            }
         }
     }
 

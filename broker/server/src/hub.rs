@@ -148,8 +148,11 @@ impl Hub {
 
     /// Closes every connection, with a reason.
     pub(crate) fn close_all(&self, reason: ReasonCode, words: &'static str) -> Vec<Arc<Peer>> {
-        let all: Vec<Arc<Peer>> =
-            self.shards.iter().flat_map(|shard| lock(shard).values().flatten().cloned().collect::<Vec<_>>()).collect();
+        let all: Vec<Arc<Peer>> = self
+            .shards
+            .iter()
+            .flat_map(|shard| lock(shard).values().flatten().cloned().collect::<Vec<_>>())
+            .collect();
         for peer in &all {
             peer.control(Control::Close(reason, words));
         }
@@ -244,7 +247,10 @@ impl Hub {
             Event::DeviceRemoved { user, client_id } => {
                 for peer in self.peers(user) {
                     if *peer.client_id == *client_id {
-                        peer.control(Control::Close(ReasonCode::AdministrativeAction, "the device was removed"));
+                        peer.control(Control::Close(
+                            ReasonCode::AdministrativeAction,
+                            "the device was removed",
+                        ));
                     }
                 }
             }

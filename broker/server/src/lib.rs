@@ -5,7 +5,7 @@
 //! The program's `main` names the plugins and hands them in as [`serve::Plugins`]; nothing here knows them.
 
 pub mod api;
-// pub mod cli;
+pub mod cli;
 pub mod config;
 mod connection;
 pub mod context;

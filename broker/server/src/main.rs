@@ -3,13 +3,8 @@
 use parlance_auth::{Auth, AuthKeys, AuthOptions};
 use parlance_groups::{GroupLimits, GroupPlugin};
 use parlance_history::{Engine, Keyring, SealedVault, StoreOptions};
-use parlance_plugin_api::{
-    identity::Directory,
-    ledger::Ledger,
-    store::Vault,
-};
+use parlance_plugin_api::{identity::Directory, ledger::Ledger, store::Vault};
 use parlance_server::{
-
     config::{Config, StoreEngine},
     serve::{PluginError, Plugins, Services, Storage},
 };
@@ -33,6 +28,8 @@ impl Plugins for Standard {
         };
         let vault = Arc::new(SealedVault::new(keyring)?);
         let mut options = StoreOptions::new(engine(config.store.engine), folder);
+        // The server stops taking writes first; what it has taken by then still finds room.
+        options.limits.reserve_bytes = config.store.min_free_bytes / 2;
         options.fjall.cache_bytes = config.store.cache_bytes;
         options.sled.cache_bytes = config.store.cache_bytes;
         let store = parlance_history::open(&options)?;
@@ -58,7 +55,10 @@ impl Plugins for Standard {
         };
         let auth = Auth::open(ledger.clone(), vault.clone(), keys, options)?;
         let directory: Arc<dyn Directory> = auth.clone();
-        let limits = GroupLimits { members_max: u32::try_from(config.limits.group_members_max).unwrap_or(u32::MAX), ..GroupLimits::default() };
+        let limits = GroupLimits {
+            members_max: u32::try_from(config.limits.group_members_max).unwrap_or(u32::MAX),
+            ..GroupLimits::default()
+        };
         let groups = Arc::new(GroupPlugin::new(ledger, vault, directory.clone(), limits));
         Ok(Services {
             authenticator: auth.clone(),

@@ -147,7 +147,8 @@ impl Peer {
                 return;
             }
             outbox.message_bytes += message.bytes();
-            if outbox.arrived.messages.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max {
+            if outbox.arrived.messages.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max
+            {
                 outbox.arrived.messages = VecDeque::new();
                 outbox.message_bytes = 0;
                 outbox.arrived.lagging = true;

@@ -277,7 +277,8 @@ fn announce(config: &Config, listeners: &[Listener], fresh: Option<&Path>, creat
     for path in created {
         println!("  created {}", path.display());
     }
-    let at = |kind| listeners.iter().find(|listener| listener.what == kind).map(|listener| listener.bound.address);
+    let at =
+        |kind| listeners.iter().find(|listener| listener.what == kind).map(|listener| listener.bound.address);
     if let (Some(http), Some(mqtt)) = (at(Kind::Http), at(Kind::Mqtt)) {
         let (host, port) = (mqtt.ip(), mqtt.port());
         println!("\nTry next (README.md goes on from here):");
@@ -318,14 +319,15 @@ fn serve(
             share.push((what, socket));
         }
     }
+    let router = http::router(context.clone()).merge(listen::websocket_route(context.clone()));
     let mut running = Vec::new();
     for (index, share) in shares.into_iter().enumerate() {
-        let (context, mut stopped) = (context.clone(), stopped.clone());
+        let (context, router, mut stopped) = (context.clone(), router.clone(), stopped.clone());
         let tls = tls.map(|tls| Tls { mqtt: tls.mqtt.clone(), http: tls.http.clone() });
         let runtime = runtime()?;
         let worker = move || {
             runtime.block_on(async {
-                let accepting = accept(&context, share, tls.as_ref());
+                let accepting = accept(&context, &router, share, tls.as_ref());
                 // An error means that the sender is gone: then this ends as well.
                 let _ = stopped.wait_for(|stage| *stage != Stage::Serving).await;
                 accepting.into_iter().for_each(|task| task.abort());
@@ -372,11 +374,10 @@ enum Stage {
 
 fn accept(
     context: &Arc<Context>,
+    router: &axum::Router,
     share: Vec<(Kind, StdListener)>,
     tls: Option<&Tls>,
 ) -> Vec<tokio::task::JoinHandle<()>> {
-    let websocket = listen::websocket_route(context.clone());
-    let router = http::router(context.clone()).merge(websocket);
     let mut tasks = Vec::new();
     for (kind, socket) in share {
         let listener = match TcpListener::from_std(socket) {
@@ -389,9 +390,13 @@ fn accept(
         let (context, router) = (context.clone(), router.clone());
         tasks.push(match kind {
             Kind::Mqtt => tokio::spawn(listen::serve_mqtt(context, listener, None)),
-            Kind::Mqtts => tokio::spawn(listen::serve_mqtt(context, listener, tls.map(|tls| tls.mqtt.clone()))),
+            Kind::Mqtts => {
+                tokio::spawn(listen::serve_mqtt(context, listener, tls.map(|tls| tls.mqtt.clone())))
+            }
             Kind::Http => tokio::spawn(listen::serve_http(router, listener, None)),
-            Kind::Https => tokio::spawn(listen::serve_http(router, listener, tls.map(|tls| tls.http.clone()))),
+            Kind::Https => {
+                tokio::spawn(listen::serve_http(router, listener, tls.map(|tls| tls.http.clone())))
+            }
         });
     }
     tasks

@@ -52,7 +52,9 @@ pub(crate) async fn open(
         return Ok(Opened { began_ms: now_ms(), ..Opened::default() });
     }
     let (owner, hub) = (owner.clone(), hub.clone());
-    transact(ledger, move |tx| open_in(tx, &hub, &owner, clean_start, expiry_s, devices_max)).await.map_err(flat)
+    transact(ledger, move |tx| open_in(tx, &hub, &owner, clean_start, expiry_s, devices_max))
+        .await
+        .map_err(flat)
 }
 
 fn open_in(
@@ -93,7 +95,12 @@ fn is_over(session: &SessionRecord, now: u64) -> bool {
 }
 
 /// A user has a bounded number of devices: the one that was away longest is forgotten, as if it had never been here.
-fn make_room(tx: &mut dyn Transaction, hub: &Hub, user: UserId, devices_max: usize) -> Result<(), StoreError> {
+fn make_room(
+    tx: &mut dyn Transaction,
+    hub: &Hub,
+    user: UserId,
+    devices_max: usize,
+) -> Result<(), StoreError> {
     let to = record::prefix_end(&user.0);
     let limit = devices_max + 1;
     let scan = Scan { table: Table::Devices, from: &user.0, to: &to, direction: Direction::Forward, limit };
@@ -123,8 +130,13 @@ fn forget_in(tx: &mut dyn Transaction, user: UserId, device: DeviceId) -> Result
     let to = record::prefix_end(&key);
     let mut from = key.to_vec();
     loop {
-        let scan =
-            Scan { table: Table::DeviceCursors, from: &from, to: &to, direction: Direction::Forward, limit: FORGET_PAGE };
+        let scan = Scan {
+            table: Table::DeviceCursors,
+            from: &from,
+            to: &to,
+            direction: Direction::Forward,
+            limit: FORGET_PAGE,
+        };
         let page = tx.scan(scan)?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         from = last.to_vec();

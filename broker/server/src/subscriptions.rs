@@ -82,7 +82,9 @@ impl Subscriptions {
 
     fn mine(&self, format: Format, channel: Channel) -> impl Iterator<Item = (&Subscription, &str)> {
         self.list.iter().filter_map(move |subscription| match &subscription.wish {
-            Wish::Mine { format: f, channel: c, rest } if *f == format && *c == channel => Some((subscription, &**rest)),
+            Wish::Mine { format: f, channel: c, rest } if *f == format && *c == channel => {
+                Some((subscription, &**rest))
+            }
             _ => None,
         })
     }
@@ -98,7 +100,11 @@ impl Subscriptions {
     }
 
     /// In which formats something on `{channel}/{rest}` is wanted. `rest` is made only where a filter looks at it.
-    pub(crate) fn wanted<'a>(&'a self, channel: Channel, rest: impl Fn() -> String + 'a) -> impl Iterator<Item = Wanted> + 'a {
+    pub(crate) fn wanted<'a>(
+        &'a self,
+        channel: Channel,
+        rest: impl Fn() -> String + 'a,
+    ) -> impl Iterator<Item = Wanted> + 'a {
         Format::ALL.into_iter().filter_map(move |format| {
             let qos = self
                 .mine(format, channel)
@@ -110,10 +116,18 @@ impl Subscriptions {
     }
 
     /// Identifiers of the subscriptions that lead to `{channel}/{rest}` in a format (MQTT-3.3.4-4).
-    pub(crate) fn ids(&self, format: Format, channel: Channel, rest: impl Fn() -> String, ids: &mut Vec<u32>) {
+    pub(crate) fn ids(
+        &self,
+        format: Format,
+        channel: Channel,
+        rest: impl Fn() -> String,
+        ids: &mut Vec<u32>,
+    ) {
         ids.clear();
         let leading = self.mine(format, channel).filter(|(subscription, _)| subscription.id != 0);
-        ids.extend(leading.filter(|(_, filter)| *filter == "#" || matches(filter, &rest())).map(|(s, _)| s.id));
+        ids.extend(
+            leading.filter(|(_, filter)| *filter == "#" || matches(filter, &rest())).map(|(s, _)| s.id),
+        );
     }
 
     /// Presence of a user: in which formats and QoS.
@@ -139,7 +153,9 @@ impl Subscriptions {
 /// Whether a topic lies within what a session may be answered on: its own reply channel.
 pub(crate) fn is_reply_topic(topic: &str) -> Option<(Format, &str)> {
     match parse_filter(topic) {
-        Ok(Interest::Mine { format, channel: Channel::Reply, rest }) if !rest.contains(['+', '#']) => Some((format, rest)),
+        Ok(Interest::Mine { format, channel: Channel::Reply, rest }) if !rest.contains(['+', '#']) => {
+            Some((format, rest))
+        }
         _ => None,
     }
 }

@@ -39,6 +39,10 @@ impl FakeBroker {
             .backoff(Duration::from_millis(1), Duration::from_millis(5))
     }
 
+    pub(crate) fn visitor(&self) -> Options {
+        Options::ephemeral(format!("mqtt://{}", self.listener.local_addr().unwrap()), "alice", "secret")
+    }
+
     pub(crate) async fn accept(&self) -> Socket {
         let (stream, _) = soon("a connection", self.listener.accept()).await.unwrap();
         let mut decoder = Decoder::new(1 << 20);

@@ -4,8 +4,8 @@
 //! position. A run is one batch over all of them: fjall's journal writes it whole or not at all, and a keyspace is
 //! flushed only after the journal was synced past what it flushes.
 //!
-//! Bulk ingestion was measured against this: the same processor time for each message and a fifth more bytes
-//! written, and it is atomic within one keyspace only.
+//! Bulk ingestion was measured against this with runs of 20,000 messages: no less processor time for each message and
+//! a tenth to a fifth more bytes written, and it is atomic within one keyspace only.
 //!
 //! Values are sealed, so nothing is compressed.
 

@@ -38,6 +38,8 @@ struct State {
     names: BTreeMap<String, u64>,
     /// Each state of the names since the folder was synced.
     pending_names: Vec<BTreeMap<String, u64>>,
+    /// Open, so that the inode of a removed file is not given to another while its old name may come back.
+    kept: Vec<File>,
     random: u64,
 }
 
@@ -87,6 +89,7 @@ impl FaultDisk {
         let mut state = disk.state();
         for (name, inode) in &names {
             state.durable.insert(*inode, fs::read(folder.join(name)).unwrap());
+            state.kept.push(File::open(folder.join(name)).unwrap());
         }
         state.names = names;
         drop(state);
@@ -149,6 +152,7 @@ impl Disk for FaultDisk {
         }
         file.set_len(bytes)?;
         state.durable.insert(file.metadata()?.ino(), vec![0; bytes as usize]);
+        state.kept.push(file);
         Ok(())
     }
 

@@ -50,7 +50,7 @@ pub enum AddressError {
     #[error("{0} is neither an @handle nor the id of a user, group or conversation")]
     Malformed(String),
     /// Nobody who can be written to, and no group of the caller's.
-    #[error("there is nobody called {0} that you can write to")]
+    #[error("there is nobody, and no conversation of yours, called {0}")]
     UnknownRecipient(String),
     /// No such conversation, or not a member.
     #[error("there is no such conversation, or you are not a member of it")]

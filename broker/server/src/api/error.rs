@@ -19,7 +19,7 @@ pub enum ApiError {
     #[error("this needs a login")]
     NotAuthenticated,
     /// The credential does not allow the action (there).
-    #[error("this credential does not allow {}; use one with that scope", scope(*.0))]
+    #[error("{}", not_allowed(*.0))]
     NotAllowed(Action),
     /// The operator's token was used for what only members do.
     #[error("the operator is not a member of any conversation; log in as a user")]
@@ -87,13 +87,15 @@ pub enum ApiError {
     NotReady(String),
 }
 
-fn scope(action: Action) -> &'static str {
+fn not_allowed(action: Action) -> &'static str {
     match action {
-        Action::Send => "messages.send here",
-        Action::Read => "messages.read here",
-        Action::ManageGroups => "groups.manage here",
-        Action::ManageAccount => "changes of the account",
-        Action::Administer => "what only the operator may do",
+        Action::Send => "this credential does not allow writing here; it takes the scope messages.send",
+        Action::Read => "this credential does not allow reading here; it takes the scope messages.read",
+        Action::ManageGroups => {
+            "this credential does not allow changing groups here; it takes the scope groups.manage"
+        }
+        Action::ManageAccount => "an API key cannot change the account; log in with the password",
+        Action::Administer => "only the operator may do this; use the admin token",
     }
 }
 

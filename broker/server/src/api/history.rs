@@ -203,7 +203,7 @@ mod tests {
         let mut world = World::default();
         let alice = world.user("alice");
         let group = world.group("g1", &[(alice, 1)]);
-        world.log(group, alice, 12, 1 << 20);
+        world.log(group, alice, 12, 1_000_000);
         let first = page(&world, &world, alice, group, wanted(None, None, 10)).unwrap().unwrap();
         assert_eq!((seqs(&first), first.more), (vec![12, 11], true));
         let last = page(&world, &world, alice, group, wanted(Some(2), None, 10)).unwrap().unwrap();

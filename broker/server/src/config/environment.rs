@@ -45,9 +45,9 @@ fn find(variable: &str) -> Result<(&'static Section, &'static Key), ConfigError>
     }
     let names: Vec<String> = known().map(|(section, key)| variable_of(section, key)).collect();
     let paths: Vec<String> = names.iter().map(|name| name[PREFIX.len()..].to_ascii_lowercase()).collect();
-    let nearest = nearest(&path, paths.iter().map(String::as_str));
-    let suggestion =
-        nearest.and_then(|near| Some(names[paths.iter().position(|path| path == near)?].clone()));
+    let position = nearest(&path, paths.iter().map(String::as_str))
+        .and_then(|near| paths.iter().position(|path| path == near));
+    let suggestion = position.map(|position| format!("`{}`", names[position]));
     Err(ConfigError::Unknown {
         place: Place::Variable(variable.to_owned()),
         name: "key".to_owned(),

@@ -36,7 +36,7 @@ pub enum ConfigError {
         suggestion: Option<String>,
     },
     /// The value does not fit its key.
-    #[error("{}", told(place, &format!("`{key}` {problem}"), problem.suggestion()))]
+    #[error("{}", told(place, &format!("`{key}` {problem}"), problem.suggestion().as_deref()))]
     Value {
         /// Where it is set.
         place: Place,
@@ -103,30 +103,34 @@ pub enum Problem {
 }
 
 impl Problem {
-    fn suggestion(&self) -> Option<&str> {
+    fn suggestion(&self) -> Option<String> {
         match self {
-            Self::Choice { suggestion, .. } => *suggestion,
+            Self::Choice { suggestion, .. } => suggestion.map(|word| format!("\"{word}\"")),
             _ => None,
         }
     }
+}
+
+/// A part of a line of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The file.
+    pub path: PathBuf,
+    /// From 1.
+    pub number: usize,
+    /// Characters before the part.
+    pub column: usize,
+    /// How many characters it has.
+    pub width: usize,
+    /// The line.
+    pub text: String,
 }
 
 /// Where a value stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In the file.
-    File {
-        /// Which.
-        path: PathBuf,
-        /// From 1.
-        line: usize,
-        /// Characters before it on the line.
-        column: usize,
-        /// How many characters it has on the line.
-        width: usize,
-        /// The line.
-        text: String,
-    },
+    File(Box<Line>),
     /// In this variable of the environment.
     Variable(String),
     /// Nowhere: it is the default.
@@ -134,24 +138,29 @@ pub enum Place {
 }
 
 fn told(place: &Place, headline: &str, suggestion: Option<&str>) -> String {
-    let hint = suggestion.map_or(String::new(), |suggestion| format!("did you mean `{suggestion}`?"));
-    let mut told = match place {
-        Place::File { path, line, column, width, text } => {
-            let (number, marks) = (line.to_string(), "^".repeat((*width).max(1)));
-            let margin = " ".repeat(number.len());
-            // Tabs stay tabs, so that the marks stand below what they mark.
-            let indent: String =
-                text.chars().take(*column).map(|before| if before == '\t' { '\t' } else { ' ' }).collect();
-            format!(
-                "{}:{line}: {headline}\n{number} | {text}\n{margin} | {indent}{marks} {hint}",
-                path.display()
-            )
-        }
-        Place::Variable(name) => format!("environment variable {name}: {headline} {hint}"),
-        Place::Default => format!("{headline} {hint}"),
-    };
-    told.truncate(told.trim_end().len());
-    told
+    let hint = suggestion.map_or(String::new(), |suggestion| format!("did you mean {suggestion}?"));
+    let after = |hint: &str| if hint.is_empty() { String::new() } else { format!("; {hint}") };
+    match place {
+        Place::File(line) => line.marked(headline, &hint),
+        Place::Variable(name) => format!("environment variable {name}: {headline}{}", after(&hint)),
+        Place::Default => format!("{headline}{}", after(&hint)),
+    }
+}
+
+impl Line {
+    /// Headline, line, and the part marked below it.
+    fn marked(&self, headline: &str, hint: &str) -> String {
+        let Self { path, number, column, width, text } = self;
+        let (path, number) = (path.display(), number.to_string());
+        let margin = " ".repeat(number.len());
+        let marks = "^".repeat((*width).max(1));
+        // Tabs stay tabs, so that the marks stand below what they mark.
+        let indent: String =
+            text.chars().take(*column).map(|before| if before == '\t' { '\t' } else { ' ' }).collect();
+        let told =
+            format!("{path}:{number}: {headline}\n{number} | {text}\n{margin} | {indent}{marks} {hint}");
+        told.trim_end().to_owned()
+    }
 }
 
 fn one_of(words: &[&str]) -> String {
@@ -162,7 +171,7 @@ fn one_of(words: &[&str]) -> String {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, line, .. } => write!(f, "{}:{line}", path.display()),
+            Self::File(line) => write!(f, "{}:{}", line.path.display(), line.number),
             Self::Variable(name) => f.write_str(name),
             Self::Default => f.write_str("default"),
         }

@@ -91,7 +91,7 @@ fn found(value: &DeValue<'_>) -> &'static str {
 fn unknown(section: &Section, name: &str, is_table: bool) -> (String, Option<String>) {
     if section.name == ROOT.name && is_table {
         let sections = SECTIONS.iter().map(|section| section.name).filter(|name| !name.is_empty());
-        return (format!("section [{name}]"), nearest(name, sections).map(|name| format!("[{name}]")));
+        return (format!("section [{name}]"), nearest(name, sections).map(|name| format!("`[{name}]`")));
     }
     let described = match section.name {
         "" => format!("key `{name}` before the first section"),
@@ -99,11 +99,11 @@ fn unknown(section: &Section, name: &str, is_table: bool) -> (String, Option<Str
     };
     let elsewhere = || {
         SECTIONS.iter().find(|other| other.key(name).is_some()).map(|other| match other.name {
-            "" => format!("{name}` before the first section, `{name}"),
-            other => format!("{other}.{name}"),
+            "" => format!("`{name}` before the first section"),
+            other => format!("`{other}.{name}`"),
         })
     };
-    let suggestion =
-        elsewhere().or_else(|| nearest(name, section.keys.iter().map(|key| key.name)).map(str::to_owned));
+    let suggestion = elsewhere()
+        .or_else(|| nearest(name, section.keys.iter().map(|key| key.name)).map(|key| format!("`{key}`")));
     (described, suggestion)
 }

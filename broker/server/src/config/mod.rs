@@ -27,7 +27,7 @@ mod tests;
 
 pub use address::Address;
 pub use choice::{LogFormat, Registration, StoreEngine};
-pub use error::{ConfigError, Place, Problem};
+pub use error::{ConfigError, Line, Place, Problem};
 pub use limits::Limits;
 pub use rules::Rule;
 pub use sections::{Auth, Listen, Log, Runtime, Store, Tls};

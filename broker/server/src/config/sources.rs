@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
-use super::Place;
+use super::{Place, error::Line};
 
 /// Section and key.
 pub(super) type Name = (&'static str, &'static str);
@@ -28,7 +28,8 @@ impl Sources {
         let column = before.get(line_start..).unwrap_or_default().chars().count();
         let marked = self.text.get(start..span.end.max(start)).unwrap_or_default();
         let width = marked.lines().next().unwrap_or_default().chars().count();
-        Place::File { path: self.path.clone(), line: before.matches('\n').count() + 1, column, width, text }
+        let number = before.matches('\n').count() + 1;
+        Place::File(Box::new(Line { path: self.path.clone(), number, column, width, text }))
     }
 
     /// The place that decided a key.

@@ -151,7 +151,7 @@ fn ranges_words_and_addresses_are_checked() {
     assert_eq!(
         refusal("[store]\nengine = 'fjal'", &[]),
         "parlance.toml:2: `engine` is \"fjal\"; it must be \"fjall\" or \"sled\"\n\
-         2 | engine = 'fjal'\n  | ^^^^^^ did you mean `fjall`?"
+         2 | engine = 'fjal'\n  | ^^^^^^ did you mean \"fjall\"?"
     );
     assert!(
         refusal("[listen]\nmqtt = 'localhost:1883'", &[])
@@ -175,7 +175,7 @@ fn variables_are_checked_like_the_file() {
     let cases = [
         (
             ("PARLANCE__LIMITS__CONNECTION_MAX", "5"),
-            "environment variable PARLANCE__LIMITS__CONNECTION_MAX: unknown key \
+            "environment variable PARLANCE__LIMITS__CONNECTION_MAX: unknown key; \
              did you mean `PARLANCE__LIMITS__CONNECTIONS_MAX`?",
         ),
         (
@@ -188,8 +188,8 @@ fn variables_are_checked_like_the_file() {
         ),
         (
             ("PARLANCE__LOG__FORMAT", "jsn"),
-            "environment variable PARLANCE__LOG__FORMAT: `format` is \"jsn\"; it must be \"text\" or \"json\" \
-             did you mean `json`?",
+            "environment variable PARLANCE__LOG__FORMAT: `format` is \"jsn\"; it must be \"text\" or \"json\"; \
+             did you mean \"json\"?",
         ),
     ];
     for (variable, expected) in cases {

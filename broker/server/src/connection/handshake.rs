@@ -13,9 +13,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use parlance_engine::{HandshakeLimits, Millis, Plan, Session, SessionConfig, connack, negotiate};
-use parlance_mqtt::{
-    ConnAck, ConnAckProperties, Connect, Decoder, Packet, ReasonCode, Version, encode,
-};
+use parlance_mqtt::{ConnAck, ConnAckProperties, Connect, Decoder, Packet, ReasonCode, Version, encode};
 use parlance_plugin_api::{
     identity::{Credential, Principal},
     ledger::{Ledger, LedgerError},
@@ -28,7 +26,11 @@ use tokio::time::{Instant, timeout};
 const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
 
 /// Everything up to CONNACK. `None`: refused or gone, and told so.
-pub(super) async fn connect<S: Transport>(context: Arc<Context>, stream: S, from: IpAddr) -> Option<Connection<S>> {
+pub(super) async fn connect<S: Transport>(
+    context: Arc<Context>,
+    stream: S,
+    from: IpAddr,
+) -> Option<Connection<S>> {
     let mut stream = Stream::new(stream);
     let mut decoder = Decoder::new(context.config.limits.packet_bytes_max);
     let wait = Duration::from_millis(context.config.limits.connect_timeout_ms);
@@ -151,7 +153,11 @@ async fn login(
     client_id: &str,
     from: IpAddr,
 ) -> Result<Principal, ApiError> {
-    let name = connect.username.as_ref().and_then(|name| std::str::from_utf8(name).ok()).filter(|name| !name.is_empty());
+    let name = connect
+        .username
+        .as_ref()
+        .and_then(|name| std::str::from_utf8(name).ok())
+        .filter(|name| !name.is_empty());
     let credential = match (name, &connect.password) {
         (Some(name), Some(secret)) => Credential::NameAndSecret { name, secret },
         (None, Some(secret)) => Credential::Token(secret),
@@ -168,7 +174,10 @@ async fn attach(context: &Arc<Context>, peer: &Arc<Peer>) -> Result<(), ApiError
             match context.hub.attach(peer) {
                 Ok(first) => return first,
                 Err(other) => {
-                    other.control(Control::Close(ReasonCode::SessionTakenOver, "the same client id connected again"));
+                    other.control(Control::Close(
+                        ReasonCode::SessionTakenOver,
+                        "the same client id connected again",
+                    ));
                     other.ended().await;
                 }
             }

@@ -12,10 +12,12 @@ use crate::{
 use bytes::Bytes;
 use parlance_engine::{PublishOutcome, Ticket};
 use parlance_mqtt::{
-    Publish, PublishProperties, PublishTemplate, QoS, ReasonCode, Subscribe, SubscribeFilter, TopicFilter, TopicName,
-    Unsubscribe, Version,
+    Publish, PublishProperties, PublishTemplate, QoS, ReasonCode, Subscribe, SubscribeFilter, TopicFilter,
+    TopicName, Unsubscribe, Version,
 };
-use parlance_plugin_api::{ConversationId, UserId, identity::Action, ledger::Ledger, record::StoredSubscription};
+use parlance_plugin_api::{
+    ConversationId, UserId, identity::Action, ledger::Ledger, record::StoredSubscription,
+};
 use parlance_schema::{
     Format, pb,
     topic::{Address, Channel, Interest, TopicError, parse_filter},
@@ -42,7 +44,8 @@ impl<S: Transport> Connection<S> {
     fn carry_out(&mut self, ticket: Ticket, routed: Routed) -> Result<(), ApiError> {
         match routed {
             Routed::Send(intent) => {
-                let done = if ticket.needs_answer() { Done::Peer(self.peer.clone(), ticket) } else { Done::Nobody };
+                let done =
+                    if ticket.needs_answer() { Done::Peer(self.peer.clone(), ticket) } else { Done::Nobody };
                 self.push(Command::Send(intent, done));
             }
             Routed::Read { conversation, seq } => self.mark_read(ticket, conversation, seq),
@@ -67,7 +70,10 @@ impl<S: Transport> Connection<S> {
     /// A typing sign goes to the live devices of the other members, if the conversation is small enough for that.
     fn typing(&mut self, id: ConversationId, typing: bool) -> Result<(), ApiError> {
         let now = self.now();
-        if self.last_typing.is_some_and(|(last, was, at)| last == id && was == typing && now < at + TYPING_REPEAT_MS) {
+        if self
+            .last_typing
+            .is_some_and(|(last, was, at)| last == id && was == typing && now < at + TYPING_REPEAT_MS)
+        {
             return Ok(());
         }
         let members_max = self.context.config.limits.receipts_live_members_max;
@@ -79,7 +85,7 @@ impl<S: Transport> Connection<S> {
         if members.len() > members_max {
             return Ok(());
         }
-        let Some(conversation) = self.info(id) else { return Err(ApiError::NotAMember) };
+        let conversation = self.info(id)?;
         let signal = Signal::Typing { conversation, user: self.owner.user, typing };
         self.context.hub.signal(&members, Some(self.owner.device), &signal);
         Ok(())
@@ -114,7 +120,8 @@ impl<S: Transport> Connection<S> {
             return self.answer(done.ticket, PublishOutcome::success());
         };
         let heard = crate::subscriptions::is_reply_topic(&topic).and_then(|(format, rest)| {
-            let wanted = self.subscriptions.wanted(Channel::Reply, || rest.to_owned()).find(|w| w.format == format);
+            let wanted =
+                self.subscriptions.wanted(Channel::Reply, || rest.to_owned()).find(|w| w.format == format);
             wanted.map(|wanted| wanted.qos)
         });
         let outcome = match heard {
@@ -196,7 +203,13 @@ impl<S: Transport> Connection<S> {
             Wish::Presence { user, format } => Some((user, format)),
             Wish::Mine { .. } => None,
         };
-        self.subscriptions.insert(Subscription { filter: asked.filter, qos, id, no_local: asked.no_local, wish });
+        self.subscriptions.insert(Subscription {
+            filter: asked.filter,
+            qos,
+            id,
+            no_local: asked.no_local,
+            wish,
+        });
         if let Some((user, _)) = watched {
             self.context.hub.watch(user, &self.peer);
             let last_seen_ms = self.last_seen(user);
@@ -241,14 +254,18 @@ impl<S: Transport> Connection<S> {
         let mine = self.owner.user;
         user == mine
             || (self.principal.allows(Action::Read, Some(ConversationId::direct(mine, user)))
-                && self.member(ConversationId::direct(mine, user)).is_some())
+                && matches!(self.member(ConversationId::direct(mine, user)), Ok(Some(_))))
     }
 
     pub(super) fn unsubscribe(&mut self, unsubscribe: Unsubscribe) {
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
         for filter in &unsubscribe.filters {
             let removed = self.subscriptions.remove(filter);
-            codes.push(if removed.is_some() { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
+            codes.push(if removed.is_some() {
+                ReasonCode::Success
+            } else {
+                ReasonCode::NoSubscriptionExisted
+            });
             if let Some(Subscription { wish: Wish::Presence { user, .. }, .. }) = removed
                 && self.subscriptions.presence(user).next().is_none()
             {
@@ -330,7 +347,8 @@ impl<S: Transport> Connection<S> {
 
 fn reply(version: Version, call: &RpcCall, body: &[u8]) -> Result<PublishTemplate, ApiError> {
     let internal = |_| ApiError::TaskEnded;
-    let topic = TopicName::new(call.reply_topic.clone()).map_err(|_| ApiError::Malformed("response topic".into()))?;
+    let topic =
+        TopicName::new(call.reply_topic.clone()).map_err(|_| ApiError::Malformed("response topic".into()))?;
     let properties = PublishProperties {
         payload_is_utf8: Some(true),
         content_type: Some(Bytes::from_static(b"application/json")),

@@ -38,7 +38,11 @@ impl<S: Transport> Stream<S> {
     }
 
     /// Reads once and feeds the decoder. `Ok(0)`: the other end has closed.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, decoder: &mut Decoder) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        decoder: &mut Decoder,
+    ) -> Poll<io::Result<usize>> {
         SCRATCH.with_borrow_mut(|scratch| {
             if scratch.len() < SCRATCH_LEFT_MIN {
                 *scratch = BytesMut::zeroed(SCRATCH_BYTES);

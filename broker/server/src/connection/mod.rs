@@ -21,7 +21,9 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use io::Stream;
 use parlance_engine::{Millis, Output, PublishOutcome, Session, Ticket, WillFate};
-use parlance_mqtt::{Decoder, Disconnect, Packet, Publish, ReasonCode, UserProperties, Version, Will, encode};
+use parlance_mqtt::{
+    Decoder, Disconnect, Packet, Publish, ReasonCode, UserProperties, Version, Will, encode,
+};
 use parlance_plugin_api::{ConversationId, identity::Principal, ledger::Ledger};
 use std::{
     collections::{HashMap, VecDeque},
@@ -178,7 +180,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn arm_timer(&mut self) {
         let session = self.session.next_timeout().map(|at| at.0);
-        let expires = self.principal.expires_ms.map(|at| self.now() + at.saturating_sub(crate::ledger::now_ms()));
+        let expires =
+            self.principal.expires_ms.map(|at| self.now() + at.saturating_sub(crate::ledger::now_ms()));
         let closing = self.closing.as_ref().map(|closing| closing.give_up_at);
         let due = [session, self.moves_due, expires, closing].into_iter().flatten().min().unwrap_or(u64::MAX);
         // A timer that fires too early looks again; only an earlier time needs the wheel to be touched.
@@ -330,7 +333,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let positions = std::mem::take(&mut self.moves).into_iter().collect();
         let keep_device = !self.owner.assigned;
-        Some(Command::Moves(Moves { user: self.owner.user, device: self.owner.device, keep_device, positions }))
+        Some(Command::Moves(Moves {
+            user: self.owner.user,
+            device: self.owner.device,
+            keep_device,
+            positions,
+        }))
     }
 
     fn report_moves(&mut self) {
@@ -377,7 +385,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if !self.owner.assigned || closing.session_expiry_s > 0 {
-            if let Err(error) = sessions::close(&*ledger as &dyn Ledger, &self.owner, closing.session_expiry_s).await {
+            if let Err(error) =
+                sessions::close(&*ledger as &dyn Ledger, &self.owner, closing.session_expiry_s).await
+            {
                 tracing::warn!(%error, "the end of a session was not written down");
             }
         } else {

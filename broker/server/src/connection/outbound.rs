@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use parlance_engine::{Channels, Entry, NoteFate, Output};
-use parlance_mqtt::{PacketId, PublishProperties, PublishTemplate, QoS, Recipient, TopicName};
+use parlance_mqtt::{PacketId, PublishProperties, PublishTemplate, QoS, ReasonCode, Recipient, TopicName};
 use parlance_plugin_api::{
     ConversationId, UserId,
     identity::Action,
@@ -94,8 +94,15 @@ impl<S: Transport> Connection<S> {
         self.ids = ids;
     }
 
-    pub(super) fn write_note(&mut self, note: &PublishTemplate, qos: QoS, packet_id: Option<PacketId>, dup: bool) {
-        let recipient = Recipient { qos, dup, packet_id, subscription_ids: &[], topic_alias: None, retain: false };
+    pub(super) fn write_note(
+        &mut self,
+        note: &PublishTemplate,
+        qos: QoS,
+        packet_id: Option<PacketId>,
+        dup: bool,
+    ) {
+        let recipient =
+            Recipient { qos, dup, packet_id, subscription_ids: &[], topic_alias: None, retain: false };
         if note.len(&recipient) <= self.client_packet_max {
             note.write(&recipient, &mut self.out);
         } else {
@@ -150,9 +157,9 @@ impl<S: Transport> Connection<S> {
     }
 
     fn note(&mut self, topic: String, payload: Bytes, qos: QoS) {
-        let template = TopicName::new(topic)
-            .ok()
-            .and_then(|t| PublishTemplate::new(self.version, &t, &PublishProperties::default(), &payload, false).ok());
+        let template = TopicName::new(topic).ok().and_then(|t| {
+            PublishTemplate::new(self.version, &t, &PublishProperties::default(), &payload, false).ok()
+        });
         let fate = template.map(|template| self.session.note(template, qos));
         if fate != Some(NoteFate::Queued) {
             metrics::counter!("parlance_signals_dropped_total").increment(1);
@@ -167,10 +174,14 @@ impl<S: Transport> Connection<S> {
         // Looked up now: of two changes that cross, the later look is the truer one.
         let online = self.context.hub.is_online(user);
         let last_seen_ms = if online { 0 } else { last_seen_ms };
-        let presence = pb::Presence { user: user.to_string(), user_handle: handle(&name), online, last_seen_ms };
+        let presence =
+            pb::Presence { user: user.to_string(), user_handle: handle(&name), online, last_seen_ms };
         // The topic is the one that was subscribed to: by id or by handle.
-        let wanted: Vec<_> =
-            self.subscriptions.presence(user).map(|(s, format)| (s.filter.as_str().to_owned(), format, s.qos)).collect();
+        let wanted: Vec<_> = self
+            .subscriptions
+            .presence(user)
+            .map(|(s, format)| (s.filter.as_str().to_owned(), format, s.qos))
+            .collect();
         for (topic, format, qos) in wanted {
             self.note(topic, presence.render(format), qos);
         }
@@ -179,30 +190,33 @@ impl<S: Transport> Connection<S> {
     pub(super) fn last_seen(&self, user: UserId) -> u64 {
         let to = record::prefix_end(&user.0);
         let limit = self.context.config.limits.devices_per_user_max + 1;
-        let scan = Scan { table: Table::Devices, from: &user.0, to: &to, direction: Direction::Forward, limit };
+        let scan =
+            Scan { table: Table::Devices, from: &user.0, to: &to, direction: Direction::Forward, limit };
         let devices = self.context.ledger.scan(scan).unwrap_or_default();
         let seen = devices.into_iter().filter_map(|(_, value)| record::decode::<DeviceRecord>(value));
         seen.map(|device| device.last_seen_ms).max().unwrap_or_default()
     }
 
     /// Membership, as it is now.
-    pub(super) fn member(&self, id: ConversationId) -> Option<MemberRecord> {
+    pub(super) fn member(&self, id: ConversationId) -> Result<Option<MemberRecord>, StoreError> {
         let key = record::member_key(id, self.owner.user);
-        self.context.ledger.get(Table::Members, &key).ok().flatten().and_then(record::decode)
+        Ok(self.context.ledger.get(Table::Members, &key)?.and_then(record::decode))
     }
 
     /// Where this device stands in a conversation: `None` when the user is no member.
     fn position(&self, id: ConversationId) -> Result<Option<u64>, StoreError> {
         let ledger = &self.context.ledger;
-        let member_key = record::member_key(id, self.owner.user);
-        let member: Option<MemberRecord> = ledger.get(Table::Members, &member_key)?.and_then(record::decode);
-        let Some(member) = member else { return Ok(None) };
+        let Some(member) = self.member(id)? else { return Ok(None) };
         let device_key = record::device_cursor_key(self.owner.user, self.owner.device, id);
-        let own = ledger.get(Table::DeviceCursors, &device_key)?.and_then(|value| record::parse_device_cursor(&value));
+        let own = ledger
+            .get(Table::DeviceCursors, &device_key)?
+            .and_then(|value| record::parse_device_cursor(&value));
         let begin = match own {
             Some(seq) => seq,
             None => {
-                let cursors = ledger.get(Table::Cursors, &member_key)?.and_then(record::decode::<CursorRecord>);
+                let member_key = record::member_key(id, self.owner.user);
+                let cursors =
+                    ledger.get(Table::Cursors, &member_key)?.and_then(record::decode::<CursorRecord>);
                 cursors.unwrap_or_default().acknowledged
             }
         };
@@ -218,8 +232,13 @@ impl<S: Transport> Connection<S> {
         let user = self.owner.user;
         let from = if from.is_empty() { Bytes::copy_from_slice(&user.0) } else { from };
         let to = record::prefix_end(&user.0);
-        let scan =
-            Scan { table: Table::UserConversations, from: &from, to: &to, direction: Direction::Forward, limit: OPEN_PAGE };
+        let scan = Scan {
+            table: Table::UserConversations,
+            from: &from,
+            to: &to,
+            direction: Direction::Forward,
+            limit: OPEN_PAGE,
+        };
         let page = match self.context.ledger.scan(scan) {
             Ok(page) => page,
             Err(error) => {
@@ -260,8 +279,16 @@ impl<S: Transport> Connection<S> {
             match read {
                 Output::ReadLog { conversation, after, limit } => self.read_log(conversation, after, limit),
                 Output::Restore(wanted) => {
-                    let found = wanted.into_iter().map(|(id, seq)| self.restore(id, seq)).collect();
-                    self.session.restored(found);
+                    let found: Result<Vec<_>, _> =
+                        wanted.into_iter().map(|(id, seq)| self.restore(id, seq)).collect();
+                    match found {
+                        Ok(found) => self.session.restored(found),
+                        Err(error) => {
+                            // Nothing of it may count as delivered: the client comes back when the store answers.
+                            tracing::error!(%error, "messages in flight could not be read again");
+                            self.session.close(ReasonCode::ServerUnavailable, None);
+                        }
+                    }
                 }
                 _ => {}
             }
@@ -269,15 +296,17 @@ impl<S: Transport> Connection<S> {
     }
 
     fn read_log(&mut self, id: ConversationId, after: u64, limit: usize) {
-        if self.member(id).is_none() {
-            return self.session.untrack(id);
-        }
-        match self.log_page(id, after, limit) {
+        let page = match self.member(id) {
+            Ok(None) => return self.session.untrack(id),
+            Ok(Some(_)) => self.log_page(id, after, limit),
+            Err(error) => Err(error),
+        };
+        match page {
             Ok((entries, head)) => self.session.page(id, after, entries, head),
             Err(error) => {
                 self.read_failed(id, &error);
-                // An empty page below the head: the session asks again after a while.
-                self.session.page(id, after, Vec::new(), after + 1);
+                // A page that says nothing: the session asks again after a while.
+                self.session.page(id, after, Vec::new(), after);
             }
         }
     }
@@ -294,12 +323,14 @@ impl<S: Transport> Connection<S> {
         let (from, to) = (record::log_key(id, after + 1), record::log_key(id, last + 1));
         let scan = Scan { table: Table::Log, from: &from, to: &to, direction: Direction::Forward, limit };
         let mut found = self.context.ledger.scan(scan)?.into_iter().peekable();
-        let Some(info) = self.info(id) else { return Ok((Vec::new(), head)) };
+        let info = self.info(id)?;
         let mut entries = Vec::with_capacity(limit.min(64));
         for seq in after + 1..=last {
             let key = record::log_key(id, seq);
             // A record that does not open keeps its place, so that nobody takes a hole for a loss in transit.
-            let value = found.next_if(|(k, _)| k[..] == key).and_then(|(_, value)| record::decode::<LogRecord>(value));
+            let value = found
+                .next_if(|(k, _)| k[..] == key)
+                .and_then(|(_, value)| record::decode::<LogRecord>(value));
             let message = Arc::new(Committed::new(info.clone(), seq, value));
             let channels = self.channels(&message);
             entries.push(Entry { seq, message, channels });
@@ -307,29 +338,35 @@ impl<S: Transport> Connection<S> {
         Ok((entries, head))
     }
 
-    fn restore(&mut self, id: ConversationId, seq: u64) -> Option<Arc<Committed>> {
-        let member = self.member(id)?;
+    /// A message that was in flight; `None` when this device may not have it any more.
+    fn restore(&mut self, id: ConversationId, seq: u64) -> Result<Option<Arc<Committed>>, StoreError> {
+        let Some(member) = self.member(id)? else { return Ok(None) };
         if seq < member.joined_seq || !self.principal.allows(Action::Read, Some(id)) {
-            return None;
+            return Ok(None);
         }
-        let value = self.context.ledger.get(Table::Log, &record::log_key(id, seq)).ok().flatten();
-        let info = self.info(id)?;
-        Some(Arc::new(Committed::new(info, seq, value.and_then(record::decode))))
+        let value = match self.context.ledger.get(Table::Log, &record::log_key(id, seq)) {
+            Err(StoreError::Damaged { .. }) => None,
+            other => other?,
+        };
+        Ok(Some(Arc::new(Committed::new(self.info(id)?, seq, value.and_then(record::decode)))))
     }
 
-    /// How a conversation is named; read once and kept.
-    pub(super) fn info(&mut self, id: ConversationId) -> Option<Arc<ConversationInfo>> {
+    /// How a conversation is named; read once and kept. One whose record is gone or damaged is named by its id.
+    pub(super) fn info(&mut self, id: ConversationId) -> Result<Arc<ConversationInfo>, StoreError> {
         if let Some(info) = self.infos.get(&id) {
-            return Some(info.clone());
+            return Ok(info.clone());
         }
-        let value = self.context.ledger.get(Table::Conversations, &record::conversation_key(id)).ok().flatten();
-        let record: ConversationRecord = record::decode(value?)?;
+        let value = match self.context.ledger.get(Table::Conversations, &record::conversation_key(id)) {
+            Err(StoreError::Damaged { .. }) => None,
+            other => other?,
+        };
+        let record: ConversationRecord = value.and_then(record::decode).unwrap_or_default();
         let info = Arc::new(ConversationInfo::new(id, &record));
         if self.infos.len() >= INFOS_MAX {
             self.infos.clear();
         }
         self.infos.insert(id, info.clone());
-        Some(info)
+        Ok(info)
     }
 
     fn read_failed(&self, id: ConversationId, error: &StoreError) {

@@ -91,7 +91,10 @@ impl Applier {
 
     fn apply_if_due(&mut self) {
         let (active, frozen) = self.overlay.bytes();
-        if frozen > 0 || active >= self.options.run_bytes || (active > 0 && self.last_run.elapsed() >= self.options.run_age) {
+        if frozen > 0
+            || active >= self.options.run_bytes
+            || (active > 0 && self.last_run.elapsed() >= self.options.run_age)
+        {
             self.apply();
         }
     }
@@ -104,7 +107,8 @@ impl Applier {
                 self.applied = run.reaches;
                 self.overlay.applied();
                 metrics::histogram!("parlance_run_bytes").record(run.layer.bytes() as f64);
-                metrics::histogram!("parlance_run_apply_seconds").record(self.last_run.elapsed().as_secs_f64());
+                metrics::histogram!("parlance_run_apply_seconds")
+                    .record(self.last_run.elapsed().as_secs_f64());
             }
             // The run stays in memory, where reads find it, and is tried again.
             Err(error) => self.report(&error, "a run could not be applied to the store; it is tried again"),

@@ -22,7 +22,13 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Seals and adds a write.
-    pub(crate) fn put(&mut self, vault: &dyn Vault, table: Table, key: &[u8], plain: &[u8]) -> Result<(), VaultError> {
+    pub(crate) fn put(
+        &mut self,
+        vault: &dyn Vault,
+        table: Table,
+        key: &[u8],
+        plain: &[u8],
+    ) -> Result<(), VaultError> {
         let mut sealed = Vec::with_capacity(plain.len() + 40);
         vault.seal(table, key, plain, &mut sealed)?;
         self.push(Write { table, key: Bytes::copy_from_slice(key), value: Some(sealed.into()) });

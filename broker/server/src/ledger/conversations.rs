@@ -58,7 +58,11 @@ impl Conversations {
     }
 
     /// The conversation, loaded if need be; `None` when there is none.
-    pub(crate) fn get(&mut self, view: &dyn View, id: ConversationId) -> Result<Option<&mut Known>, StoreError> {
+    pub(crate) fn get(
+        &mut self,
+        view: &dyn View,
+        id: ConversationId,
+    ) -> Result<Option<&mut Known>, StoreError> {
         if !self.cache.contains(&id) {
             let Some(known) = load(view, id)? else { return Ok(None) };
             self.cache.put(id, known);
@@ -83,16 +87,21 @@ fn load(view: &dyn View, id: ConversationId) -> Result<Option<Known>, StoreError
         key: bytes::Bytes::copy_from_slice(key),
         problem: "it is not a record of this kind",
     };
-    let record: ConversationRecord = record::decode(value).ok_or_else(|| damaged(Table::Conversations, &id.0))?;
+    let record: ConversationRecord =
+        record::decode(value).ok_or_else(|| damaged(Table::Conversations, &id.0))?;
     let mut cursors = BTreeMap::new();
     scan_prefix(view, Table::Cursors, &id.0, |(key, value)| {
-        if let (Some((_, user)), Some(cursor)) = (record::parse_member_key(&key), record::decode::<CursorRecord>(value)) {
+        if let (Some((_, user)), Some(cursor)) =
+            (record::parse_member_key(&key), record::decode::<CursorRecord>(value))
+        {
             cursors.insert(user, cursor);
         }
     })?;
     let mut members = Vec::new();
     scan_prefix(view, Table::Members, &id.0, |(key, value)| {
-        if let (Some((_, user)), Some(member)) = (record::parse_member_key(&key), record::decode::<MemberRecord>(value)) {
+        if let (Some((_, user)), Some(member)) =
+            (record::parse_member_key(&key), record::decode::<MemberRecord>(value))
+        {
             let cursor = cursors.get(&user).copied().unwrap_or_default();
             members.push((user, engine_member(&member, &cursor)));
         }
@@ -157,7 +166,11 @@ pub(crate) fn is_direct_between(id: ConversationId, sender: UserId, peer: UserId
 }
 
 /// The members of a conversation, at most so many.
-pub(crate) fn members_up_to(view: &dyn View, id: ConversationId, limit: usize) -> Result<Vec<UserId>, StoreError> {
+pub(crate) fn members_up_to(
+    view: &dyn View,
+    id: ConversationId,
+    limit: usize,
+) -> Result<Vec<UserId>, StoreError> {
     let to = record::prefix_end(&id.0);
     let scan = Scan { table: Table::Members, from: &id.0, to: &to, direction: Direction::Forward, limit };
     let members = view.scan(scan)?;

@@ -47,7 +47,9 @@ impl Shared {
         if *now != health {
             match &health {
                 Health::Ready => tracing::info!("the store takes writes again"),
-                Health::ReadOnly { reason } | Health::Failed { reason } => tracing::error!("writes are refused: {reason}"),
+                Health::ReadOnly { reason } | Health::Failed { reason } => {
+                    tracing::error!("writes are refused: {reason}")
+                }
             }
             *now = health;
         }
@@ -172,7 +174,9 @@ impl Decider {
     fn wait_for_room(&self) {
         loop {
             let (active, frozen) = self.overlay.bytes();
-            if active + frozen < self.limits.overlay_bytes_max || self.shared.low_space.load(Ordering::Acquire) {
+            if active + frozen < self.limits.overlay_bytes_max
+                || self.shared.low_space.load(Ordering::Acquire)
+            {
                 return;
             }
             let _ = self.applier.try_send(());
@@ -208,7 +212,8 @@ impl Decider {
 
     fn read(&mut self, id: ConversationId, user: UserId, seq: u64) -> Result<CursorRecord, SendRefusal> {
         let now = self.now;
-        let known = self.conversations.get(&self.view, id).map_err(store_error)?.ok_or(SendRefusal::NotMember)?;
+        let known =
+            self.conversations.get(&self.view, id).map_err(store_error)?.ok_or(SendRefusal::NotMember)?;
         let moved = known.rules.advance(&user, Cursor::Read, seq).map_err(|_| SendRefusal::NotMember)?;
         if moved.is_some() {
             let times = known.cursors.entry(user).or_default();
@@ -283,7 +288,12 @@ impl Decider {
         for (&id, &time_ms) in &running.heads {
             if let Ok(Some(known)) = conversations.get(view, id) {
                 let head = HeadRecord { seq: known.rules.head(), time_ms };
-                running.batch.put(vault, Table::Heads, &record::conversation_key(id), &head.encode_to_vec())?;
+                running.batch.put(
+                    vault,
+                    Table::Heads,
+                    &record::conversation_key(id),
+                    &head.encode_to_vec(),
+                )?;
             }
         }
         for (&(id, user), &tell) in &running.cursors {
@@ -292,7 +302,12 @@ impl Decider {
                 continue; // moved, then removed, in one batch
             }
             let record = known.cursor_record(user);
-            running.batch.put(vault, Table::Cursors, &record::member_key(id, user), &record.encode_to_vec())?;
+            running.batch.put(
+                vault,
+                Table::Cursors,
+                &record::member_key(id, user),
+                &record.encode_to_vec(),
+            )?;
             if tell && known.rules.members().len() <= limits.receipts_live_members_max {
                 let audience = known.rules.audience();
                 moved.push(Moved { conversation: known.info.clone(), user, record, audience });

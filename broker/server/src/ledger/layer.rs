@@ -24,7 +24,10 @@ impl Layer {
     pub(crate) fn insert(&mut self, table: Table, key: Bytes, value: Option<Bytes>) {
         let added = ENTRY_OVERHEAD_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len);
         match self.tables[index(table)].insert(key, value) {
-            Some(old) => self.bytes = (self.bytes + added).saturating_sub(ENTRY_OVERHEAD_BYTES + old.map_or(0, |v| v.len())),
+            Some(old) => {
+                self.bytes =
+                    (self.bytes + added).saturating_sub(ENTRY_OVERHEAD_BYTES + old.map_or(0, |v| v.len()))
+            }
             None => {
                 self.bytes += added;
                 self.writes += 1;
@@ -52,7 +55,11 @@ impl Layer {
         let tables = Table::ALL.iter().zip(&self.tables);
         let mut run = Vec::with_capacity(self.writes);
         for (&table, entries) in tables {
-            run.extend(entries.iter().map(|(key, value)| Write { table, key: key.clone(), value: value.clone() }));
+            run.extend(entries.iter().map(|(key, value)| Write {
+                table,
+                key: key.clone(),
+                value: value.clone(),
+            }));
         }
         run
     }

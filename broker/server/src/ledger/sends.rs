@@ -47,7 +47,8 @@ impl Decider {
             seq: record.seq,
             same_body: record.body == body,
         });
-        let verdict = self.conversation_for(&intent)?.rules.send(&intent.sender, known_id).map_err(refusal)?;
+        let verdict =
+            self.conversation_for(&intent)?.rules.send(&intent.sender, known_id).map_err(refusal)?;
         match verdict {
             Verdict::Repeat { seq } => {
                 let time_ms = known.map_or(self.now, |record| record.time_ms);
@@ -55,7 +56,8 @@ impl Decider {
             }
             Verdict::Append { seq } => {
                 let written = self.append(&intent, seq, record);
-                let written = written.and_then(|()| key.map_or(Ok(()), |key| self.take_id(key, &intent, seq, body)));
+                let written =
+                    written.and_then(|()| key.map_or(Ok(()), |key| self.take_id(key, &intent, seq, body)));
                 written.map_err(|error| self.broken(error))?;
                 Ok(Stored { conversation: intent.conversation, seq, time_ms: self.now, repeated: false })
             }
@@ -145,7 +147,12 @@ impl Decider {
         Ok(())
     }
 
-    pub(super) fn write_entry(&mut self, id: ConversationId, seq: u64, entry: LogRecord) -> Result<(), VaultError> {
+    pub(super) fn write_entry(
+        &mut self,
+        id: ConversationId,
+        seq: u64,
+        entry: LogRecord,
+    ) -> Result<(), VaultError> {
         let key = record::log_key(id, seq);
         self.running.touched.insert(id);
         self.running.batch.put(&*self.view.vault, Table::Log, &key, &entry.encode_to_vec())?;

@@ -144,7 +144,11 @@ pub fn start(
 }
 
 /// Opens the journal and replays what the store has not got.
-fn open_journal(options: &LedgerOptions, overlay: &Overlay, applied: Position) -> Result<Journal, StartError> {
+fn open_journal(
+    options: &LedgerOptions,
+    overlay: &Overlay,
+    applied: Position,
+) -> Result<Journal, StartError> {
     let journal_options = JournalOptions {
         segment_bytes: options.journal_segment_bytes,
         segments_spare_max: SEGMENTS_SPARE_MAX,
@@ -163,7 +167,10 @@ fn open_journal(options: &LedgerOptions, overlay: &Overlay, applied: Position) -
         tracing::info!(batches = replayed, torn_bytes = recovery.torn_bytes, "the journal was replayed");
     }
     for damage in &recovery.damaged {
-        tracing::error!(?damage, "a stretch of the journal is damaged: what was in it and not yet in the store is lost");
+        tracing::error!(
+            ?damage,
+            "a stretch of the journal is damaged: what was in it and not yet in the store is lost"
+        );
     }
     Ok(journal)
 }
@@ -177,6 +184,8 @@ fn drain(overlay: &Overlay, run_bytes_max: usize) {
     let Some(run) = overlay.freeze() else { return };
     match overlay.store().apply(&run.layer.sorted(), run.reaches) {
         Ok(()) => overlay.applied(),
-        Err(error) => tracing::error!(%error, "a run could not be applied while replaying; it stays in memory"),
+        Err(error) => {
+            tracing::error!(%error, "a run could not be applied while replaying; it stays in memory")
+        }
     }
 }

@@ -96,8 +96,11 @@ impl Tx<'_> {
 
     /// The conversation, remembered as it was, so that the job can be undone. Begins one whose record this job wrote.
     fn change(&mut self, id: ConversationId) -> Result<&mut Known, StoreError> {
-        let missing =
-            || StoreError::Damaged { table: Table::Conversations, key: Bytes::copy_from_slice(&id.0), problem: "there is no such conversation" };
+        let missing = || StoreError::Damaged {
+            table: Table::Conversations,
+            key: Bytes::copy_from_slice(&id.0),
+            problem: "there is no such conversation",
+        };
         let decider = &mut *self.decider;
         let loaded = decider.conversations.get(&decider.view, id)?.map(|known| known.clone());
         self.before.entry(id).or_insert_with(|| loaded.clone());
@@ -113,7 +116,9 @@ impl Tx<'_> {
 
 impl View for Tx<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        if let Some(known) = self.writes.get(table, key).or_else(|| self.decider.running.plain.get(table, key)) {
+        if let Some(known) =
+            self.writes.get(table, key).or_else(|| self.decider.running.plain.get(table, key))
+        {
             return Ok(known);
         }
         self.decider.view.get(table, key)
@@ -139,13 +144,19 @@ impl Transaction for Tx<'_> {
         self.writes.insert(table, Bytes::copy_from_slice(key), None);
     }
 
-    fn add_member(&mut self, conversation: ConversationId, user: UserId, role: u32) -> Result<bool, StoreError> {
+    fn add_member(
+        &mut self,
+        conversation: ConversationId,
+        user: UserId,
+        role: u32,
+    ) -> Result<bool, StoreError> {
         let now = self.decider.now;
         let known = self.change(conversation)?;
         let role_number = EngineRole(role.min(u32::from(u8::MAX)) as u8);
         let Ok(joined_seq) = known.rules.add(user, role_number) else { return Ok(false) };
         let before = joined_seq.saturating_sub(1);
-        let cursor = CursorRecord { delivered: before, read: before, acknowledged: before, ..CursorRecord::default() };
+        let cursor =
+            CursorRecord { delivered: before, read: before, acknowledged: before, ..CursorRecord::default() };
         known.cursors.insert(user, cursor);
         let member = MemberRecord { role, joined_seq, joined_ms: now };
         self.put(Table::Members, &record::member_key(conversation, user), &member.encode_to_vec());
@@ -155,7 +166,11 @@ impl Transaction for Tx<'_> {
         Ok(true)
     }
 
-    fn remove_member(&mut self, conversation: ConversationId, user: UserId) -> Result<Option<MemberRecord>, StoreError> {
+    fn remove_member(
+        &mut self,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<Option<MemberRecord>, StoreError> {
         let Some(member) = self.member(conversation, user)? else { return Ok(None) };
         let known = self.change(conversation)?;
         if known.rules.remove(&user).is_err() {

@@ -4,7 +4,7 @@ use super::overlay::Overlay;
 use bytes::Bytes;
 use parlance_plugin_api::{
     ledger::View,
-    store::{Entry, Scan, StoreError, Table, Vault, hex},
+    store::{Direction, Entry, Scan, StoreError, Table, Vault, hex},
 };
 use std::sync::Arc;
 
@@ -31,8 +31,26 @@ impl View for OpenView {
     }
 
     fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
-        let sealed = self.overlay.scan(scan)?;
-        let open = |(key, value): Entry| Some((key.clone(), self.open(scan.table, &key, &value).ok()?));
-        Ok(sealed.into_iter().filter_map(open).collect())
+        let mut opened = Vec::new();
+        let (mut from, mut to) = (scan.from.to_vec(), scan.to.to_vec());
+        loop {
+            let limit = scan.limit - opened.len();
+            let sealed = self.overlay.scan(Scan { from: &from, to: &to, limit, ..scan })?;
+            let whole = sealed.len() < limit;
+            // Damaged records are left out and others take their place: a short page means the end, never damage.
+            match (scan.direction, sealed.last()) {
+                (_, None) => return Ok(opened),
+                (Direction::Forward, Some((last, _))) => {
+                    from = last.to_vec();
+                    from.push(0);
+                }
+                (Direction::Backward, Some((last, _))) => to = last.to_vec(),
+            }
+            let open = |(key, value): Entry| Some((key.clone(), self.open(scan.table, &key, &value).ok()?));
+            opened.extend(sealed.into_iter().filter_map(open));
+            if whole || opened.len() >= scan.limit {
+                return Ok(opened);
+            }
+        }
     }
 }

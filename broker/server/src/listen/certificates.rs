@@ -1,7 +1,8 @@
 //! TLS certificates: the operator's own, or development ones made at first start.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::{
     ServerConfig,
@@ -85,7 +86,10 @@ pub(crate) fn development(data_dir: &Path) -> Result<(Files, bool), CertificateE
 fn names() -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if !host.is_empty() && host != "localhost" && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+    if !host.is_empty()
+        && host != "localhost"
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+    {
         names.push(host);
     }
     names

@@ -10,10 +10,13 @@ pub(crate) use sockets::{Bound, bind};
 pub(crate) use websocket::route as websocket_route;
 
 use crate::{connection, context::Context};
+use socket2::{SockRef, TcpKeepalive};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+/// Silence after which the kernel asks whether a peer is still there.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(120);
 /// How long accepting rests when the process is out of descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -24,6 +27,9 @@ async fn accept_each(listener: TcpListener, mut spawn: impl FnMut(TcpStream, Soc
             Ok((stream, from)) => {
                 // Without it small packets wait for each other; failing to set it costs speed only.
                 let _ = stream.set_nodelay(true);
+                // Finds peers that are gone where MQTT's own keep alive is off.
+                let _ =
+                    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE));
                 spawn(stream, from);
             }
             Err(error) if is_passing(&error) => {
@@ -42,7 +48,10 @@ fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, OutOfMemory, WouldBlock};
     // Out of descriptors (EMFILE, ENFILE) has no kind of its own.
     matches!(error.raw_os_error(), Some(23 | 24))
-        || matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | OutOfMemory | WouldBlock)
+        || matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionReset | Interrupted | OutOfMemory | WouldBlock
+        )
 }
 
 /// Serves MQTT over TCP, or over TLS with an acceptor.
