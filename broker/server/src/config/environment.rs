@@ -84,7 +84,7 @@ fn typed(key: &Key, text: String) -> Result<Value, Problem> {
 }
 
 fn with(config: &Config, section: &Section, key: &Key, value: Value) -> Result<Config, toml::de::Error> {
-    let mut table = Table::try_from(config).map_err(|error| serde::de::Error::custom(error))?;
+    let mut table = Table::try_from(config).map_err(serde::de::Error::custom)?;
     let target = match section.name {
         "" => Some(&mut table),
         section => table.get_mut(section).and_then(Value::as_table_mut),

@@ -22,6 +22,8 @@ use parlance_plugin_api::{
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
+/// Largest CONNECT, bytes: who is not logged in yet gets little memory.
+const CONNECT_BYTES_MAX: u32 = 128 * 1024;
 /// How long a new connection waits for the one it takes over from.
 const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
 
@@ -32,7 +34,7 @@ pub(super) async fn connect<S: Transport>(
     from: IpAddr,
 ) -> Option<Connection<S>> {
     let mut stream = Stream::new(stream);
-    let mut decoder = Decoder::new(context.config.limits.packet_bytes_max);
+    let mut decoder = Decoder::new(context.config.limits.packet_bytes_max.min(CONNECT_BYTES_MAX));
     let wait = Duration::from_millis(context.config.limits.connect_timeout_ms);
     let first = timeout(wait, first_packet(&mut stream, &mut decoder)).await;
     let Ok(Some(first)) = first else {
@@ -204,6 +206,8 @@ async fn finish<S: Transport>(
     from: IpAddr,
 ) -> Option<Connection<S>> {
     let Established { plan, principal, owner, peer, opened } = established;
+    let mut decoder = decoder;
+    decoder.set_max_packet_size(context.config.limits.packet_bytes_max);
     let epoch = Instant::now();
     let parked = context.hub.unpark(&(owner.user, owner.device)).filter(|_| opened.present);
     let limits = &context.config.limits;

@@ -46,6 +46,8 @@ const MOVES_GATHER_MS: u64 = 100;
 const MOVES_MAX: usize = 1024;
 /// Calls of one connection that may be under way.
 const RPC_MAX: usize = 16;
+/// How long a goodbye may take to be written. Short: the next connection of the device waits for it.
+const GOODBYE_MS: u64 = 1_000;
 /// Conversations looked at in one step while a session is opened.
 const OPEN_PAGE: usize = 128;
 
@@ -294,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         let goodbye = Disconnect { reason_string, ..Disconnect::with(reason) };
                         self.send(&Packet::Disconnect(goodbye));
                     }
-                    let give_up_at = self.now() + self.context.config.limits.write_timeout_ms;
+                    let give_up_at = self.now() + GOODBYE_MS;
                     self.closing = Some(Closing { give_up_at, will, session_expiry_s });
                 }
             }
@@ -368,9 +370,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             });
             Closing { give_up_at: 0, will: WillFate::Publish, session_expiry_s: expiry.unwrap_or_default() }
         });
-        if ended == Ended::Closed {
-            self.stream.shutdown(Duration::from_millis(self.context.config.limits.write_timeout_ms)).await;
-        }
         if closing.will == WillFate::Publish {
             self.publish_will().await;
         }
@@ -404,6 +403,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.context.hub.presence(self.owner.user, crate::ledger::now_ms());
         }
         metrics::gauge!("parlance_connections").set(self.context.hub.connections() as f64);
+        if ended == Ended::Closed {
+            self.stream.shutdown(Duration::from_millis(GOODBYE_MS)).await;
+        }
     }
 }
 

@@ -104,6 +104,9 @@ impl Applier {
         self.last_run = Instant::now();
         match self.overlay.store().apply(&run.layer.sorted(), run.reaches) {
             Ok(()) => {
+                if self.shared.store_fails.swap(false, Ordering::AcqRel) {
+                    self.shared.set_health(Health::Ready);
+                }
                 self.applied = run.reaches;
                 self.overlay.applied();
                 metrics::histogram!("parlance_run_bytes").record(run.layer.bytes() as f64);
@@ -138,6 +141,9 @@ impl Applier {
         if matches!(error, StoreError::Full) {
             self.shared.low_space.store(true, Ordering::Release);
             self.shared.set_health(Health::ReadOnly { reason: "the disk is full".into() });
+        } else {
+            self.shared.store_fails.store(true, Ordering::Release);
+            self.shared.set_health(Health::Failed { reason: error.to_string() });
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) health: Arc<Mutex<Health>>,
     /// Free space fell below the reserve: writes are refused.
     pub(crate) low_space: AtomicBool,
+    /// The store does not take runs: writes are refused once the overlay is full.
+    pub(crate) store_fails: AtomicBool,
     /// The store is synced up to here: the journal may let go of it.
     pub(crate) safe: AtomicU64,
     /// The journal failed in a way that only a restart mends.
@@ -108,6 +110,8 @@ pub(crate) struct Decider {
     shared: Arc<Shared>,
     applier: std::sync::mpsc::SyncSender<()>,
     entry: Vec<u8>,
+    /// Why writes are refused at present.
+    refusal: Option<LedgerError>,
 }
 
 /// How long the decider rests when the overlay is full before it looks again.
@@ -138,6 +142,7 @@ impl Decider {
             shared,
             applier,
             entry: Vec::new(),
+            refusal: None,
         }
     }
 
@@ -185,18 +190,11 @@ impl Decider {
     }
 
     fn decide(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
-        let refused = self.shared.low_space.load(Ordering::Acquire);
+        if let Some(error) = &self.refusal {
+            return refuse(command, error);
+        }
         match command {
             Command::Stop(stopped) => return Some(stopped),
-            Command::Send(_, done) if refused => answer_sent(done, Err(LedgerError::Full.into())),
-            Command::MarkRead { done, .. } if refused => {
-                let _ = done.send(Err(LedgerError::Full.into()));
-            }
-            Command::Job(_, done) if refused => {
-                let _ = done.send(Err(LedgerError::Full));
-            }
-            // Positions that are not kept are reported again when the device acknowledges more.
-            Command::Moves(_) if refused => {}
             Command::Send(intent, done) => self.send(*intent, done),
             Command::MarkRead { conversation, user, seq, done } => match self.read(conversation, user, seq) {
                 Ok(record) => self.running.answers.push(Answer::Read(done, record)),
@@ -384,6 +382,24 @@ impl Decider {
         // A full queue means that the applier knows already.
         let _ = self.applier.try_send(());
     }
+}
+
+/// Answers a command that nothing is done about.
+fn refuse(command: Command, error: &LedgerError) -> Option<oneshot::Sender<()>> {
+    // Whoever asked may have stopped waiting.
+    match command {
+        Command::Stop(stopped) => return Some(stopped),
+        Command::Send(_, done) => answer_sent(done, Err(error.clone().into())),
+        Command::MarkRead { done, .. } => {
+            let _ = done.send(Err(error.clone().into()));
+        }
+        Command::Job(_, done) => {
+            let _ = done.send(Err(error.clone()));
+        }
+        // Positions that are not kept are reported again when the device acknowledges more.
+        Command::Moves(_) => {}
+    }
+    None
 }
 
 /// Answers a sender.

@@ -105,6 +105,7 @@ pub fn start(
     let shared = Arc::new(Shared {
         health: health.clone(),
         low_space: AtomicBool::new(false),
+        store_fails: AtomicBool::new(false),
         safe: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
     });

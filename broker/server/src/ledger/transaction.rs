@@ -12,10 +12,10 @@ use parlance_plugin_api::{
     event::Event,
     ledger::{Decision, Job, LedgerError, Transaction, View},
     record::{self, ConversationRecord, CursorRecord, LogRecord, MemberRecord},
-    store::{Entry, Scan, StoreError, Table, VaultError},
+    store::{Entry as Row, Scan, StoreError, Table, VaultError},
 };
 use prost::Message as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use tokio::sync::oneshot;
 
 use super::conversations::Known;
@@ -102,9 +102,12 @@ impl Tx<'_> {
             problem: "there is no such conversation",
         };
         let decider = &mut *self.decider;
-        let loaded = decider.conversations.get(&decider.view, id)?.map(|known| known.clone());
-        self.before.entry(id).or_insert_with(|| loaded.clone());
-        if loaded.is_none() {
+        let loaded = decider.conversations.get(&decider.view, id)?;
+        let exists = loaded.is_some();
+        if let Entry::Vacant(before) = self.before.entry(id) {
+            before.insert(loaded.map(|known| known.clone()));
+        }
+        if !exists {
             let key = record::conversation_key(id);
             let plain = self.writes.get(Table::Conversations, &key).flatten();
             let record: ConversationRecord = plain.and_then(record::decode).ok_or_else(missing)?;
@@ -124,7 +127,7 @@ impl View for Tx<'_> {
         self.decider.view.get(table, key)
     }
 
-    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
+    fn scan(&self, scan: Scan<'_>) -> Result<Vec<Row>, StoreError> {
         self.writes.scan_over(scan, |scan| {
             self.decider.running.plain.scan_over(scan, |scan| self.decider.view.scan(scan))
         })
