@@ -136,9 +136,10 @@ impl Client {
         self.rpc("conversations", request).await
     }
 
-    /// The members of a conversation of mine, with their positions.
-    pub async fn members(&self, conversation: &Target) -> Result<Members, RpcError> {
-        self.rpc("members", &MembersRequest { conversation: api_name(conversation) }).await
+    /// The members of a conversation of mine, with their positions: pass `next` of a page as `after` of the following call.
+    pub async fn members(&self, conversation: &Target, after: Option<UserId>) -> Result<Members, RpcError> {
+        let conversation = api_name(conversation);
+        self.rpc("members", &MembersRequest { conversation, after, limit: None }).await
     }
 
     /// Creates a group; I am its owner.

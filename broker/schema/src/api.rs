@@ -335,10 +335,16 @@ request!(
     }
 );
 request!(
-    /// `members` of a conversation of mine.
+    /// `members` of a conversation of mine, in the order of their ids, a page at a time.
     MembersRequest {
         /// `@handle`, user id, group id or conversation id.
         conversation: String,
+        /// Continue behind this one (`next` of the page before).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<UserId>,
+        /// 1 to 1,000, default 500.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
     }
 );
 answer!(
@@ -363,8 +369,10 @@ answer!(
     Members {
         /// The conversation.
         conversation: ConversationId,
-        /// Its members.
+        /// A page of its members.
         members: Vec<Member>,
+        /// Pass as `after` for the next page; absent at the end.
+        next: Option<UserId>,
     }
 );
 answer!(

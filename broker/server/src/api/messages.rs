@@ -116,10 +116,13 @@ pub(super) async fn members(
     caller: Caller<'_>,
     request: MembersRequest,
 ) -> Result<Members, ApiError> {
+    let most = overview::PAGE_MEMBERS_MAX;
+    let limit = page_size(request.limit, overview::PAGE_MEMBERS_DEFAULT, most, "1 to 1000")?;
     let who = caller.who()?.clone();
     reading(context, move |view, directory| {
         let target = Resolver::new(view, directory, &who).text(&request.conversation, Purpose::Read)?;
-        overview::members(view, directory, who.user, target.conversation)?.ok_or(ApiError::NotAMember)
+        let (id, after) = (target.conversation, request.after);
+        overview::members(view, directory, who.user, id, after, limit)?.ok_or(ApiError::NotAMember)
     })
     .await
 }

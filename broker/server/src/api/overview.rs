@@ -4,14 +4,13 @@ use super::{
     error::ApiError,
     records::{self, or_default},
 };
-use crate::ledger::scan_prefix;
 use parlance_plugin_api::{
     ConversationId, ConversationKind, UserId,
     identity::{Action, Directory, Principal},
     ledger::View,
     record::{
-        ConversationRecord, DeviceRecord, MemberRecord, Role, decode, parse_member_key, prefix_end,
-        user_conversation_key,
+        ConversationRecord, DeviceRecord, MemberRecord, Role, decode, member_key, parse_member_key,
+        prefix_end, user_conversation_key,
     },
     store::{Direction, Entry, Scan, StoreError, Table},
 };
@@ -128,23 +127,36 @@ fn called(
     }
 }
 
-/// The members of a conversation, longest-standing first. `None`: the caller is not one of them.
+/// Most members of a page.
+pub const PAGE_MEMBERS_MAX: u32 = 1_000;
+/// How many without being asked.
+pub const PAGE_MEMBERS_DEFAULT: u32 = 500;
+
+/// A page of the members of a conversation, in the order of their ids. `None`: the caller is not one of them.
 pub fn members(
     view: &dyn View,
     directory: &dyn Directory,
     me: UserId,
     id: ConversationId,
+    after: Option<UserId>,
+    limit: u32,
 ) -> Result<Option<Members>, StoreError> {
     if records::member(view, id, me)?.is_none() {
         return Ok(None);
     }
-    let mut found = Vec::new();
-    scan_prefix(view, Table::Members, &id.0, |(key, value)| {
-        if let (Some((_, user)), Some(record)) = (parse_member_key(&key), decode::<MemberRecord>(value)) {
-            found.push((user, record));
-        }
-    })?;
-    found.sort_by_key(|(user, record)| (record.joined_seq, *user));
+    let limit = limit.clamp(1, PAGE_MEMBERS_MAX) as usize;
+    let from = after.map_or_else(|| id.0.to_vec(), |after| prefix_end(&member_key(id, after)));
+    let to = prefix_end(&id.0);
+    let scan =
+        Scan { table: Table::Members, from: &from, to: &to, direction: Direction::Forward, limit: limit + 1 };
+    let mut found: Vec<(UserId, MemberRecord)> = view
+        .scan(scan)?
+        .into_iter()
+        .filter_map(|(key, value)| Some((parse_member_key(&key)?.1, decode(value)?)))
+        .collect();
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(user, _)| *user);
     let member = |(user, record): (UserId, MemberRecord)| {
         let cursor = or_default(records::cursor(view, id, user))?;
         Ok(Member {
@@ -160,7 +172,7 @@ pub fn members(
         })
     };
     let members = found.into_iter().map(member).collect::<Result<_, StoreError>>()?;
-    Ok(Some(Members { conversation: id, members }))
+    Ok(Some(Members { conversation: id, members, next }))
 }
 
 /// The known devices of a user, newest first.
@@ -263,7 +275,7 @@ mod tests {
         let (alice, bob, mallory) = (world.user("alice"), world.user("bob"), world.user("mallory"));
         let group = world.group("team", &[(bob, 5), (alice, 1)]);
         world.read_up_to(group, bob, 6);
-        let members_of = |me| members(&world, &world, me, group).unwrap();
+        let members_of = |me| members(&world, &world, me, group, None, PAGE_MEMBERS_DEFAULT).unwrap();
         let handles: Vec<String> =
             members_of(alice).unwrap().members.into_iter().map(|member| member.handle).collect();
         assert_eq!(handles, ["alice", "bob"]);
@@ -272,13 +284,21 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_members_are_read_in_stretches() {
+    fn a_crowd_is_read_in_pages() {
         let mut world = World::default();
-        let all: Vec<(UserId, u64)> = (1..=2_100).map(|seq| (UserId::fresh(), seq)).collect();
+        let mut all: Vec<(UserId, u64)> = (1..=2_100).map(|seq| (UserId::fresh(), seq)).collect();
         let group = world.group("crowd", &all);
-        let listed = members(&world, &world, all[0].0, group).unwrap().unwrap().members;
-        let users: Vec<UserId> = listed.into_iter().map(|member| member.user).collect();
-        assert_eq!(users, all.iter().map(|(user, _)| *user).collect::<Vec<_>>());
+        let (mut users, mut after, mut pages) = (Vec::new(), None, 0);
+        loop {
+            let page = members(&world, &world, all[0].0, group, after, PAGE_MEMBERS_MAX).unwrap().unwrap();
+            users.extend(page.members.into_iter().map(|member| member.user));
+            (after, pages) = (page.next, pages + 1);
+            if after.is_none() {
+                break;
+            }
+        }
+        all.sort();
+        assert_eq!((users, pages), (all.into_iter().map(|(user, _)| user).collect(), 3));
     }
 
     #[test]

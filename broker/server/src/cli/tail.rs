@@ -42,7 +42,7 @@ impl Tail {
         // An operator looks once: where is it?
         let only = match &self.conversation {
             Some(Target::Conversation(id)) => Some(*id),
-            Some(target) => Some(client.members(target).await?.conversation),
+            Some(target) => Some(client.members(target, None).await?.conversation),
             None => None,
         };
         let shown = match (&self.conversation, self.last) {

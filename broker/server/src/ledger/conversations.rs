@@ -136,7 +136,7 @@ fn engine_member(member: &MemberRecord, cursor: &CursorRecord) -> EngineMember {
 }
 
 /// Every entry behind a prefix, page by page.
-pub(crate) fn scan_prefix(
+fn scan_prefix(
     view: &dyn View,
     table: Table,
     prefix: &[u8],

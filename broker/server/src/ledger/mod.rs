@@ -34,7 +34,7 @@ use std::{
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use conversations::{head, members_up_to, scan_prefix};
+pub(crate) use conversations::{head, members_up_to};
 pub use start::{LedgerOptions, LedgerThreads, StartError, start};
 pub use verify::VerifyPage;
 
