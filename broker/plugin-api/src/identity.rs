@@ -82,6 +82,9 @@ pub struct Principal {
     pub bound_client_id: Option<Arc<str>>,
     /// When the credential expires; the connection is closed then.
     pub expires_ms: Option<UnixMillis>,
+    /// The account's epoch, where the login lives by it (password, minted token); `None` where the credential's own
+    /// record is what it lives by.
+    pub epoch: Option<u64>,
 }
 
 impl Principal {
@@ -199,6 +202,15 @@ pub trait Authenticator: Send + Sync + 'static {
         client_id: Option<&str>,
         from: IpAddr,
     ) -> Result<Principal, AuthError>;
+
+    /// Whether what was established still holds, from memory or with point reads: the account is enabled, the
+    /// credential has not ended. Its time is the connection's matter ([`Principal::expires_ms`]).
+    ///
+    /// Asked once a connection is registered: what ended before that was told to nobody, what ends later is an event.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`].
+    fn still_holds(&self, who: &Principal) -> Result<(), AuthError>;
 }
 
 /// What is known of an account, from memory.

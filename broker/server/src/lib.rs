@@ -16,6 +16,7 @@ pub mod hub;
 pub mod ledger;
 mod listen;
 pub mod peer;
+mod places;
 pub mod serve;
 pub mod session_domain;
 mod sessions;

@@ -5,6 +5,7 @@ use parlance_groups::{GroupLimits, GroupPlugin};
 use parlance_history::{Engine, Keyring, SealedVault, StoreOptions};
 use parlance_plugin_api::{identity::Directory, ledger::Ledger, store::Vault};
 use parlance_server::{
+    cli,
     config::{Config, StoreEngine},
     serve::{PluginError, Plugins, Services, Storage},
 };
@@ -79,11 +80,5 @@ fn engine(configured: StoreEngine) -> Engine {
 }
 
 fn main() -> ExitCode {
-    match parlance_server::serve::run(Config::load(None).unwrap_or_default(), &Standard) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::main(&Standard)
 }

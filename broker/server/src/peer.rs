@@ -40,6 +40,17 @@ pub(crate) enum Signal {
     Event(Arc<pb::Event>),
 }
 
+impl Signal {
+    /// The conversation whose members it is for.
+    fn conversation(&self) -> Option<ConversationId> {
+        match self {
+            Self::Receipt(moved) => Some(moved.conversation.id),
+            Self::Typing { conversation, .. } => Some(conversation.id),
+            Self::Presence { .. } | Self::Event(_) => None,
+        }
+    }
+}
+
 /// A call of this device was answered, or a read position moved.
 pub(crate) struct RpcDone {
     pub(crate) ticket: Ticket,
@@ -175,6 +186,7 @@ impl Peer {
         self.push(|outbox, _| {
             if let Control::Removed(conversation) = &control {
                 outbox.arrived.messages.retain(|message| message.conversation.id != *conversation);
+                outbox.arrived.signals.retain(|signal| signal.conversation() != Some(*conversation));
             }
             outbox.arrived.control.push(control);
         });

@@ -163,9 +163,9 @@ pub fn run(config: Config, plugins: &dyn Plugins) -> Result<(), ServeError> {
     };
     let data_dir = config.data_dir.clone();
     let fresh = !data_dir.exists();
-    fs::create_dir_all(&data_dir).map_err(|source| ServeError::DataDir { path: data_dir.clone(), source })?;
     // Ports first: a second server is stopped here, before it touches anything.
     let listeners = bind_all(&config, workers)?;
+    fs::create_dir_all(&data_dir).map_err(|source| ServeError::DataDir { path: data_dir.clone(), source })?;
     let mut storage = plugins.storage(&config).map_err(ServeError::Plugin)?;
     if let Some(warning) = storage.store.guarantees().warning {
         tracing::warn!("{warning}");

@@ -16,7 +16,7 @@ pub(crate) struct Owner {
     pub(crate) user: UserId,
     pub(crate) device: DeviceId,
     pub(crate) client_id: Arc<str>,
-    /// The server made up the client id: nothing of the device is kept.
+    /// The server made up the client id, or the operator connected: nothing of the device is kept.
     pub(crate) assigned: bool,
 }
 
@@ -147,7 +147,8 @@ fn forget_in(tx: &mut dyn Transaction, user: UserId, device: DeviceId) -> Result
     }
 }
 
-/// Forgets a device: its session and its positions.
+/// Forgets a device: its session and its positions. Who asks has the device's place ([`crate::places`]), so that no
+/// connection of it writes them anew meanwhile.
 ///
 /// # Errors
 /// [`LedgerError`] when that could not be made durable.

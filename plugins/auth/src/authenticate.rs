@@ -14,7 +14,7 @@ use crate::{
 use async_trait::async_trait;
 use parlance_plugin_api::{
     UserId,
-    identity::{AccountKind, AuthError, Authenticator, Credential, Principal, Scope, Scopes},
+    identity::{AccountKind, AuthError, Authenticator, Credential, CredentialId, Principal, Scope, Scopes},
     ledger::{LedgerError, read},
     record::DeviceId,
     store::Table,
@@ -22,6 +22,9 @@ use parlance_plugin_api::{
 use parlance_schema::Handle;
 use std::{net::IpAddr, sync::Arc};
 use zeroize::Zeroizing;
+
+/// How the operator is called, where a user name must be given. A user may have this handle: the token decides.
+const ADMIN_NAME: &str = "admin";
 
 #[async_trait]
 impl Authenticator for Auth {
@@ -35,6 +38,10 @@ impl Authenticator for Auth {
             Credential::Token(token) => return self.state.by_token(token, client_id),
             Credential::NameAndSecret { name, secret } => (name, secret),
         };
+        if self.state.keys.is_admin(secret) {
+            // Clients that cannot send a password without a user name (3.1.1) write the operator's.
+            return if name == ADMIN_NAME { admin() } else { Err(AuthError::BadCredentials) };
+        }
         if Access::looks_like(secret) || ApiKeyToken::parse(secret).is_some() {
             let principal = self.state.by_token(secret, client_id)?;
             let named = self.state.user_called(name)? == Some(principal.user);
@@ -53,8 +60,27 @@ impl Authenticator for Auth {
             credential: None,
             bound_client_id: None,
             expires_ms: None,
+            epoch: Some(record.epoch),
         })
     }
+
+    fn still_holds(&self, who: &Principal) -> Result<(), AuthError> {
+        self.state.still_holds(who)
+    }
+}
+
+/// The operator. No user: its connections hold no messages and leave nothing behind.
+fn admin() -> Result<Principal, AuthError> {
+    Ok(Principal {
+        user: UserId([0; 16]),
+        handle: ADMIN_NAME.parse::<Handle>().map_err(|_| AuthError::Internal)?,
+        kind: AccountKind::Admin,
+        scopes: Scopes::Everything,
+        credential: None,
+        bound_client_id: None,
+        expires_ms: None,
+        epoch: None,
+    })
 }
 
 impl State {
@@ -86,31 +112,12 @@ impl State {
 
     fn by_token(&self, token: &[u8], client_id: Option<&str>) -> Result<Principal, AuthError> {
         if token.starts_with(ADMIN_PREFIX.as_bytes()) {
-            return self.by_admin_token(token, client_id);
+            return if self.keys.is_admin(token) { admin() } else { Err(AuthError::TokenInvalid) };
         }
         match ApiKeyToken::parse(token) {
             Some(key) => self.by_api_key(&key),
             None => self.by_access_token(token, client_id),
         }
-    }
-
-    /// The operator is no user: over MQTT, where a connection is a user's device, its token does not serve.
-    fn by_admin_token(&self, token: &[u8], client_id: Option<&str>) -> Result<Principal, AuthError> {
-        if !self.keys.is_admin(token) {
-            return Err(AuthError::TokenInvalid);
-        }
-        if client_id.is_some() {
-            return Err(AuthError::WrongKind("the operator's token serves HTTP only"));
-        }
-        Ok(Principal {
-            user: UserId([0; 16]),
-            handle: "admin".parse::<Handle>().map_err(|_| AuthError::Internal)?,
-            kind: AccountKind::Admin,
-            scopes: Scopes::Everything,
-            credential: None,
-            bound_client_id: None,
-            expires_ms: None,
-        })
     }
 
     fn by_api_key(&self, key: &ApiKeyToken) -> Result<Principal, AuthError> {
@@ -130,20 +137,28 @@ impl State {
             credential: Some(key.id),
             bound_client_id: None,
             expires_ms: None,
+            epoch: None,
         })
     }
 
     fn by_access_token(&self, token: &[u8], client_id: Option<&str>) -> Result<Principal, AuthError> {
         let access = Access::verify(token, &self.keys, self.now())?;
         let account = self.live_account(access.user)?;
-        let live = match access.lineage {
-            Lineage::Family => self.family_lives(&access)?,
-            Lineage::Minted { epoch } => epoch == account.epoch && !self.device_was_removed(&access)?,
+        let bound: Option<Arc<str>> = access.client_id.map(Into::into);
+        let epoch = match access.lineage {
+            Lineage::Family => None,
+            Lineage::Minted { epoch } => Some(epoch),
+        };
+        let live = match epoch {
+            None => self.family_lives(access.user, access.credential)?,
+            Some(epoch) => {
+                epoch == account.epoch
+                    && !self.device_was_removed(access.user, access.credential, bound.as_deref())?
+            }
         };
         if !live {
             return Err(AuthError::Ended);
         }
-        let bound: Option<Arc<str>> = access.client_id.map(Into::into);
         if let (Some(bound), Some(client_id)) = (&bound, client_id)
             && **bound != *client_id
         {
@@ -157,7 +172,25 @@ impl State {
             credential: Some(access.credential),
             bound_client_id: bound,
             expires_ms: Some(access.expires_ms),
+            epoch,
         })
+    }
+
+    fn still_holds(&self, who: &Principal) -> Result<(), AuthError> {
+        if who.kind == AccountKind::Admin {
+            return Ok(());
+        }
+        let account = self.live_account(who.user)?;
+        let in_epoch = who.epoch.is_none_or(|epoch| epoch == account.epoch);
+        let live = match (who.credential, who.epoch) {
+            (None, _) => true,
+            (Some(minted), Some(_)) => !self.device_was_removed(who.user, minted, who.bound_client_id.as_deref())?,
+            (Some(id), None) => match who.scopes {
+                Scopes::Everything => self.family_lives(who.user, id)?,
+                Scopes::Only(_) => self.view().get(Table::ApiKeys, &id.0).map_err(LedgerError::from)?.is_some(),
+            },
+        };
+        if in_epoch && live { Ok(()) } else { Err(AuthError::Ended) }
     }
 
     fn live_account(&self, user: UserId) -> Result<Account, AuthError> {
@@ -165,18 +198,23 @@ impl State {
         if account.profile.disabled { Err(AuthError::Disabled) } else { Ok(account) }
     }
 
-    fn family_lives(&self, access: &Access) -> Result<bool, LedgerError> {
-        let family: Option<FamilyRecord> = read(self.view(), Table::TokenFamilies, &access.credential.0)?;
-        Ok(family.is_some_and(|family| family.user() == Some(access.user)))
+    fn family_lives(&self, user: UserId, family: CredentialId) -> Result<bool, LedgerError> {
+        let record: Option<FamilyRecord> = read(self.view(), Table::TokenFamilies, &family.0)?;
+        Ok(record.is_some_and(|record| record.user() == Some(user)))
     }
 
     /// Whether the device that a minted token is bound to was removed after it was minted.
-    fn device_was_removed(&self, access: &Access) -> Result<bool, LedgerError> {
-        let Some(client_id) = &access.client_id else { return Ok(false) };
-        let device = DeviceId::of(&*self.vault, access.user, client_id.as_bytes());
-        let key = index_key(access.user, Index::RemovedDevice, &device.0);
+    fn device_was_removed(
+        &self,
+        user: UserId,
+        minted: CredentialId,
+        client_id: Option<&str>,
+    ) -> Result<bool, LedgerError> {
+        let Some(client_id) = client_id else { return Ok(false) };
+        let device = DeviceId::of(&*self.vault, user, client_id.as_bytes());
+        let key = index_key(user, Index::RemovedDevice, &device.0);
         let Some(removed) = self.view().get(Table::UserIndex, &key)? else { return Ok(false) };
         let removed_ms = removed[..].try_into().map_or(u64::MAX, u64::from_be_bytes);
-        Ok(secret::id_time_ms(&access.credential.0) <= removed_ms)
+        Ok(secret::id_time_ms(&minted.0) <= removed_ms)
     }
 }

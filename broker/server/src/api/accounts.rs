@@ -1,19 +1,28 @@
 //! What people do with their own accounts.
 
 use super::{ApiError, Caller, methods::NoRequest, overview, reading};
-use crate::context::Context;
-use parlance_plugin_api::identity::{Principal, Scopes};
+use crate::{config::Registration, context::Context, places, sessions};
+use parlance_mqtt::ReasonCode;
+use parlance_plugin_api::{
+    UserId,
+    identity::{Principal, Scopes},
+    ledger::Ledger,
+    record::DeviceId,
+};
 use parlance_schema::api::{
     ChangePasswordRequest, Devices, Done, LoginRequest, LogoutRequest, Me, RefreshRequest, RegisterRequest,
     RemoveDeviceRequest, Tokens,
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 pub(super) async fn register(
     context: &Context,
     caller: Caller<'_>,
     request: RegisterRequest,
 ) -> Result<Tokens, ApiError> {
+    if context.config.auth.registration == Registration::Closed {
+        return Err(ApiError::RegistrationClosed);
+    }
     Ok(context.accounts.register(request, caller.from).await?)
 }
 
@@ -79,7 +88,22 @@ pub(super) async fn remove_device(
     caller: Caller<'_>,
     request: RemoveDeviceRequest,
 ) -> Result<Done, ApiError> {
-    Ok(context.accounts.remove_device(caller.who()?, request).await?)
+    let user = caller.who()?.user;
+    let client_id: Arc<str> = request.client_id.as_str().into();
+    let done = context.accounts.remove_device(caller.who()?, request).await?;
+    forget(context, user, client_id).await?;
+    Ok(done)
+}
+
+/// Forgets what is durable of a device. Its connection ends first, and none begins meanwhile: neither writes it anew.
+async fn forget(context: &Context, user: UserId, client_id: Arc<str>) -> Result<(), ApiError> {
+    let device = DeviceId::of(&*context.vault, user, client_id.as_bytes());
+    let place = places::newcomer(context, user, device, client_id, None);
+    places::take(context, &place, ReasonCode::AdministrativeAction, "the device was removed").await?;
+    let ledger: &dyn Ledger = &*context.ledger;
+    let forgotten = sessions::forget(ledger, user, device).await;
+    places::leave(context, &place);
+    Ok(forgotten?)
 }
 
 #[cfg(test)]

@@ -57,6 +57,9 @@ codes! {
     SessionEnded = "session_ended", 401, NotAuthorized, "Session ended", "";
     /// The account is disabled.
     AccountDisabled = "account_disabled", 403, NotAuthorized, "Account disabled", "Ask the operator.";
+    /// The operator makes the accounts (`auth.registration`).
+    RegistrationClosed = "registration_closed", 403, NotAuthorized, "Registration closed",
+        "Ask the operator for an account.";
     /// The token serves another device.
     WrongDevice = "wrong_device", 403, NotAuthorized, "Token of another device",
         "Connect with the client id that it was made for, or log in without one.";

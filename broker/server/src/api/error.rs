@@ -18,6 +18,9 @@ pub enum ApiError {
     /// Nobody is logged in.
     #[error("this needs a login")]
     NotAuthenticated,
+    /// The operator makes the accounts.
+    #[error("nobody can register here")]
+    RegistrationClosed,
     /// The credential does not allow the action (there).
     #[error("{}", not_allowed(*.0))]
     NotAllowed(Action),
@@ -128,6 +131,7 @@ impl ApiError {
         match self {
             Self::UnknownMethod(_) => Code::UnknownMethod,
             Self::NotAuthenticated => Code::NotAuthenticated,
+            Self::RegistrationClosed => Code::RegistrationClosed,
             Self::NotAllowed(_) | Self::OperatorIsNoMember => Code::NotAuthorized,
             Self::NotAMember => Code::NotAMember,
             Self::Address(error) => address_code(error),
@@ -262,6 +266,7 @@ mod tests {
         let table: Vec<(ApiError, Code)> = vec![
             (ApiError::UnknownMethod("x".into()), Code::UnknownMethod),
             (ApiError::NotAuthenticated, Code::NotAuthenticated),
+            (ApiError::RegistrationClosed, Code::RegistrationClosed),
             (ApiError::NotAllowed(Action::Send), Code::NotAuthorized),
             (SendRefusal::NotMember.into(), Code::NotAMember),
             (SendRefusal::IdReused { seq: 3 }.into(), Code::IdReused),

@@ -119,6 +119,7 @@ impl World {
             credential: None,
             bound_client_id: None,
             expires_ms: None,
+            epoch: None,
         }
     }
 }

@@ -7,7 +7,8 @@ use super::{
 use crate::{
     api::ApiError,
     context::Context,
-    peer::{Control, OutboxLimits, Peer},
+    peer::Peer,
+    places,
     sessions::{self, Opened, Owner},
     subscriptions::Subscriptions,
 };
@@ -15,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use parlance_engine::{HandshakeLimits, Millis, Plan, Session, SessionConfig, connack, negotiate};
 use parlance_mqtt::{ConnAck, ConnAckProperties, Connect, Decoder, Packet, ReasonCode, Version, encode};
 use parlance_plugin_api::{
-    identity::{Credential, Principal},
+    identity::{AccountKind, Credential, Principal},
     ledger::{Ledger, LedgerError},
     record::DeviceId,
 };
@@ -24,8 +25,6 @@ use tokio::time::{Instant, timeout};
 
 /// Largest CONNECT, bytes: who is not logged in yet gets little memory.
 const CONNECT_BYTES_MAX: u32 = 128 * 1024;
-/// How long a new connection waits for the one it takes over from.
-const TAKEOVER_WAIT: Duration = Duration::from_secs(10);
 
 /// Everything up to CONNACK. `None`: refused or gone, and told so.
 pub(super) async fn connect<S: Transport>(
@@ -122,31 +121,54 @@ async fn establish(context: &Arc<Context>, connect: &Connect, from: IpAddr) -> R
         return Err(ApiError::Ledger(LedgerError::Busy).into());
     }
     let assign = || Bytes::from(format!("auto-{}", uuid::Uuid::new_v4().simple()));
-    let plan = negotiate(connect, &limits(context), assign).map_err(Refused::ConnAck)?;
+    let mut plan = negotiate(connect, &limits(context), assign).map_err(Refused::ConnAck)?;
     // The engine has checked that it is UTF-8.
     let client_id: Arc<str> = String::from_utf8_lossy(&plan.client_id).into();
     let principal = login(context, connect, &client_id, from).await?;
-    let device = DeviceId::of(&*context.vault, principal.user, client_id.as_bytes());
-    let owner = Owner { user: principal.user, device, client_id: client_id.clone(), assigned: plan.assigned };
-    let limits = &context.config.limits;
-    let outbox = OutboxLimits {
-        messages_max: limits.outbox_messages_max,
-        bytes_max: limits.outbox_bytes_max,
-        signals_max: limits.outbox_signals_max,
-    };
-    let peer = Arc::new(Peer::new(principal.user, device, client_id, principal.credential, outbox));
-    attach(context, &peer).await?;
-    let expiry_s = plan.session.session_expiry_s;
-    let ledger: &dyn Ledger = &*context.ledger;
-    let devices_max = limits.devices_per_user_max;
-    match sessions::open(ledger, &context.hub, &owner, plan.clean_start, expiry_s, devices_max).await {
-        Ok(opened) => Ok(Established { plan, principal, owner, peer, opened }),
+    if principal.kind == AccountKind::Admin {
+        leave_nothing(&mut plan, connect);
+    }
+    let user = principal.user;
+    let device = DeviceId::of(&*context.vault, user, client_id.as_bytes());
+    let owner = Owner { user, device, client_id: client_id.clone(), assigned: plan.assigned };
+    let peer = places::newcomer(context, user, device, client_id, principal.credential);
+    let words = "the same client id connected again";
+    let first = places::take(context, &peer, ReasonCode::SessionTakenOver, words).await.map_err(ApiError::Ledger)?;
+    match open(context, &principal, &owner, &plan).await {
+        Ok(opened) => {
+            if first {
+                context.hub.presence(user, 0);
+            }
+            Ok(Established { plan, principal, owner, peer, opened })
+        }
         Err(error) => {
-            context.hub.detach(&peer);
-            peer.end();
-            Err(ApiError::Ledger(error).into())
+            places::leave(context, &peer);
+            Err(error.into())
         }
     }
+}
+
+/// The operator is no user, so it has no devices and no sessions: its connections are for calls.
+fn leave_nothing(plan: &mut Plan, connect: &Connect) {
+    plan.assigned = true;
+    plan.session.session_expiry_s = 0;
+    let asked = connect.session_expiry_s.is_some_and(|asked_s| asked_s > 0);
+    plan.connack.session_expiry_s = (asked && plan.version == Version::V5).then_some(0);
+}
+
+/// Opens the session of a device that is in its place. What ended between its login and that was told to nobody here,
+/// so the login is looked at again; what ends from now on closes the connection.
+async fn open(
+    context: &Context,
+    principal: &Principal,
+    owner: &Owner,
+    plan: &Plan,
+) -> Result<Opened, ApiError> {
+    context.authenticator.still_holds(principal)?;
+    let ledger: &dyn Ledger = &*context.ledger;
+    let expiry_s = plan.session.session_expiry_s;
+    let devices_max = context.config.limits.devices_per_user_max;
+    Ok(sessions::open(ledger, &context.hub, owner, plan.clean_start, expiry_s, devices_max).await?)
 }
 
 async fn login(
@@ -165,36 +187,8 @@ async fn login(
         (None, Some(secret)) => Credential::Token(secret),
         _ => return Err(ApiError::NotAuthenticated),
     };
-    let client_id = (!connect.client_id.is_empty()).then_some(client_id);
-    Ok(context.authenticator.authenticate(credential, client_id, from).await?)
-}
-
-/// Takes the device's place. Whoever has it is told (0x8E), writes down what it owes, and goes first.
-async fn attach(context: &Arc<Context>, peer: &Arc<Peer>) -> Result<(), ApiError> {
-    let take = async {
-        loop {
-            match context.hub.attach(peer) {
-                Ok(first) => return first,
-                Err(other) => {
-                    other.control(Control::Close(
-                        ReasonCode::SessionTakenOver,
-                        "the same client id connected again",
-                    ));
-                    other.ended().await;
-                }
-            }
-        }
-    };
-    match timeout(TAKEOVER_WAIT, take).await {
-        Ok(first) => {
-            metrics::gauge!("parlance_connections").set(context.hub.connections() as f64);
-            if first {
-                context.hub.presence(peer.user, 0);
-            }
-            Ok(())
-        }
-        Err(_) => Err(ApiError::Ledger(LedgerError::Busy)),
-    }
+    // Also one that the server made up: a token that is bound to a device serves no other.
+    Ok(context.authenticator.authenticate(credential, Some(client_id), from).await?)
 }
 
 async fn finish<S: Transport>(

@@ -16,7 +16,10 @@ use parlance_mqtt::{
     TopicName, Unsubscribe, Version,
 };
 use parlance_plugin_api::{
-    ConversationId, UserId, identity::Action, ledger::Ledger, record::StoredSubscription,
+    ConversationId, UserId,
+    identity::Action,
+    ledger::{Ledger, LedgerError},
+    record::StoredSubscription,
 };
 use parlance_schema::{
     Format, pb,
@@ -48,7 +51,7 @@ impl<S: Transport> Connection<S> {
                     if ticket.needs_answer() { Done::Peer(self.peer.clone(), ticket) } else { Done::Nobody };
                 self.push(Command::Send(intent, done));
             }
-            Routed::Read { conversation, seq } => self.mark_read(ticket, conversation, seq),
+            Routed::Read { conversation, seq } => self.mark_read(ticket, conversation, seq)?,
             Routed::Typing { target, typing } => {
                 self.typing(target.conversation, typing)?;
                 self.answer(ticket, PublishOutcome::success());
@@ -58,13 +61,18 @@ impl<S: Transport> Connection<S> {
         Ok(())
     }
 
-    fn mark_read(&mut self, ticket: Ticket, conversation: ConversationId, seq: u64) {
+    fn mark_read(&mut self, ticket: Ticket, conversation: ConversationId, seq: u64) -> Result<(), ApiError> {
+        // Those that are answered are bounded by Receive Maximum.
+        if !ticket.needs_answer() && self.rpcs >= RPC_MAX {
+            return Err(ApiError::Ledger(LedgerError::Busy));
+        }
         let (ledger, peer, user) = (self.context.ledger.clone(), self.peer.clone(), self.owner.user);
         tokio::spawn(async move {
             let problem = ledger.mark_read(conversation, user, seq).await.err().map(ApiError::from);
             peer.rpc_done(RpcDone { ticket, reply: None, problem });
         });
         self.rpcs += 1;
+        Ok(())
     }
 
     /// A typing sign goes to the live devices of the other members, if the conversation is small enough for that.
@@ -93,7 +101,7 @@ impl<S: Transport> Connection<S> {
 
     fn call(&mut self, ticket: Ticket, call: RpcCall) -> Result<(), ApiError> {
         if self.rpcs >= RPC_MAX {
-            return Err(ApiError::Ledger(parlance_plugin_api::ledger::LedgerError::Busy));
+            return Err(ApiError::Ledger(LedgerError::Busy));
         }
         self.rpcs += 1;
         let (context, peer, principal) = (self.context.clone(), self.peer.clone(), self.principal.clone());
@@ -329,9 +337,14 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    /// The will is a publish like any other, checked when it is made; nobody waits for its outcome.
+    /// The will is a publish like any other, checked when it is made; nobody waits for its outcome. It is no last word of
+    /// an account or credential that has ended.
     pub(super) async fn publish_will(&mut self) {
         let Some(will) = self.will.take() else { return };
+        if let Err(error) = self.context.authenticator.still_holds(&self.principal) {
+            tracing::debug!(%error, "a will was refused");
+            return;
+        }
         let sender = Sender { principal: &self.principal, owner: &self.owner, session_ms: self.session_ms };
         match gate::route(&self.context, &sender, will_publish(will)) {
             Ok(Routed::Send(intent)) => {

@@ -14,6 +14,7 @@ use crate::{
     delivery::ConversationInfo,
     ledger::{Command, Moves},
     peer::{Arrived, Control, Peer},
+    places,
     session_domain::Messenger,
     sessions::{self, Owner},
     subscriptions::Subscriptions,
@@ -397,12 +398,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let parked = self.session.park();
             self.context.hub.park((self.owner.user, self.owner.device), parked);
         }
-        let gone = self.context.hub.detach(&self.peer);
-        self.peer.end();
-        if gone {
-            self.context.hub.presence(self.owner.user, crate::ledger::now_ms());
-        }
-        metrics::gauge!("parlance_connections").set(self.context.hub.connections() as f64);
+        places::leave(&self.context, &self.peer);
         if ended == Ended::Closed {
             self.stream.shutdown(Duration::from_millis(GOODBYE_MS)).await;
         }

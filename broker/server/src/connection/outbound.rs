@@ -35,6 +35,9 @@ impl<S: Transport> Connection<S> {
             return;
         }
         let id = message.conversation.id;
+        if !self.may_read(id) {
+            return;
+        }
         if !self.session.is_tracked(id) {
             match self.position(id) {
                 Ok(Some(acked)) => self.session.track(id, acked, acked.max(message.seq.saturating_sub(1))),
@@ -46,10 +49,10 @@ impl<S: Transport> Connection<S> {
         self.session.announce(id, message.seq, message, channels);
     }
 
-    /// In which formats this device wants a message: none of its own, none that its credential does not reach.
+    /// In which formats this device wants a message: none of its own.
     fn channels(&self, message: &Committed) -> Channels {
         let own = message.device == Some(self.owner.device) && message.sender == self.owner.user;
-        if own || !self.principal.allows(Action::Read, Some(message.conversation.id)) {
+        if own {
             return Channels::NONE;
         }
         let rest = || self.inbox_rest(message);
@@ -115,7 +118,7 @@ impl<S: Transport> Connection<S> {
         let directory = self.context.directory.clone();
         match signal {
             Signal::Receipt(moved) => {
-                if !self.principal.allows(Action::Read, Some(moved.conversation.id)) {
+                if !self.may_read(moved.conversation.id) {
                     return;
                 }
                 let label = moved.conversation.label(self.owner.user, &*directory);
@@ -131,7 +134,7 @@ impl<S: Transport> Connection<S> {
                 self.tell(Channel::Receipts, &[&label, &member], &receipt);
             }
             Signal::Typing { conversation, user, typing } => {
-                if !self.principal.allows(Action::Read, Some(conversation.id)) {
+                if !self.may_read(conversation.id) {
                     return;
                 }
                 let label = conversation.label(self.owner.user, &*directory);
@@ -144,7 +147,13 @@ impl<S: Transport> Connection<S> {
                 };
                 self.tell(Channel::Typing, &[&label, &member], &sign);
             }
-            Signal::Event(event) => self.tell(Channel::Events, &[&event.event], &*event),
+            Signal::Event(event) => {
+                // An event of a conversation names it.
+                if event.conversation.parse().is_ok_and(|id| !self.may_read(id)) {
+                    return;
+                }
+                self.tell(Channel::Events, &[&event.event], &*event);
+            }
             Signal::Presence { user, last_seen_ms } => self.presence(user, last_seen_ms),
         }
     }
@@ -259,7 +268,16 @@ impl<S: Transport> Connection<S> {
         }
     }
 
+    /// Whether this credential reaches a conversation. One that it does not reach is not followed: what somebody else's
+    /// credential has yet to read must not count as delivered here.
+    fn may_read(&self, id: ConversationId) -> bool {
+        self.principal.allows(Action::Read, Some(id))
+    }
+
     fn open_conversation(&mut self, id: ConversationId) {
+        if !self.may_read(id) {
+            return;
+        }
         let look = || -> Result<Option<(u64, u64)>, StoreError> {
             let Some(acked) = self.position(id)? else { return Ok(None) };
             Ok(Some((acked, head(&*self.context.ledger, id)?)))
@@ -298,7 +316,7 @@ impl<S: Transport> Connection<S> {
     fn read_log(&mut self, id: ConversationId, after: u64, limit: usize) {
         let page = match self.member(id) {
             Ok(None) => return self.session.untrack(id),
-            Ok(Some(_)) => self.log_page(id, after, limit),
+            Ok(Some(member)) => self.log_page(id, &member, after, limit),
             Err(error) => Err(error),
         };
         match page {
@@ -315,6 +333,7 @@ impl<S: Transport> Connection<S> {
     fn log_page(
         &mut self,
         id: ConversationId,
+        member: &MemberRecord,
         after: u64,
         limit: usize,
     ) -> Result<(Vec<Entry<crate::session_domain::Messenger>>, u64), StoreError> {
@@ -332,7 +351,8 @@ impl<S: Transport> Connection<S> {
                 .next_if(|(k, _)| k[..] == key)
                 .and_then(|(_, value)| record::decode::<LogRecord>(value));
             let message = Arc::new(Committed::new(info.clone(), seq, value));
-            let channels = self.channels(&message);
+            // Who left and came back has not seen what was between, however far behind the device is.
+            let channels = if seq < member.joined_seq { Channels::NONE } else { self.channels(&message) };
             entries.push(Entry { seq, message, channels });
         }
         Ok((entries, head))
@@ -341,7 +361,7 @@ impl<S: Transport> Connection<S> {
     /// A message that was in flight; `None` when this device may not have it any more.
     fn restore(&mut self, id: ConversationId, seq: u64) -> Result<Option<Arc<Committed>>, StoreError> {
         let Some(member) = self.member(id)? else { return Ok(None) };
-        if seq < member.joined_seq || !self.principal.allows(Action::Read, Some(id)) {
+        if seq < member.joined_seq || !self.may_read(id) {
             return Ok(None);
         }
         let value = match self.context.ledger.get(Table::Log, &record::log_key(id, seq)) {

@@ -95,14 +95,24 @@ async fn bad_keys_are_not_made() {
 }
 
 #[tokio::test]
-async fn the_operators_token_serves_http_only() {
+async fn the_operators_token_serves_http_and_mqtt() {
     let world = World::new();
     let token = Credential::Token(world.admin_token.as_bytes());
     let who = world.auth.authenticate(token, None, HERE).await.unwrap();
     assert_eq!((who.kind, who.handle.as_str()), (AccountKind::Admin, "admin"));
     assert!(who.allows(Action::Administer, None));
-    let over_mqtt = world.auth.authenticate(token, Some("c"), HERE).await;
-    assert!(matches!(over_mqtt, Err(AuthError::WrongKind(_))));
+    let over_mqtt = world.auth.authenticate(token, Some("c"), HERE).await.unwrap();
+    assert_eq!((over_mqtt.kind, over_mqtt.user), (AccountKind::Admin, who.user));
+    assert_eq!(world.connect("admin", &world.admin_token, "c").await.unwrap().kind, AccountKind::Admin);
+    world.register("alice").await;
+    for other in ["alice", "@admin", "nobody"] {
+        let refused = world.connect(other, &world.admin_token, "c").await;
+        assert_eq!(refused.err(), Some(AuthError::BadCredentials), "{other}");
+    }
+    // Whoever has the handle gains nothing by it.
+    world.register("admin").await;
+    let person = world.connect("admin", crate::world::PASSWORD, "c").await.unwrap();
+    assert_eq!((person.kind, person.allows(Action::Administer, None)), (AccountKind::Person, false));
     for wrong in ["pladm_", &world.admin_token[..20], &format!("{}x", world.admin_token)] {
         assert_eq!(world.bearer(&secret(wrong)).await.err(), Some(AuthError::TokenInvalid));
     }

@@ -4,7 +4,7 @@ use crate::world::{DAY, HERE, PASSWORD, SECOND, World, quick, secret};
 use parlance_auth::AuthOptions;
 use parlance_plugin_api::{
     event::Event,
-    identity::{Accounts, AuthError, CredentialId, Principal},
+    identity::{Accounts, AuthError, Authenticator, CredentialId, Principal},
     store::Table,
 };
 use parlance_schema::api;
@@ -297,5 +297,43 @@ proptest! {
             let kept = world.ledger.table(Table::TokenFamilies).len();
             assert!(kept == live || kept == live + 1, "the registration's own may live, too");
         });
+    }
+}
+
+/// A connection asks once more after it was registered: what ended in between must not live on in it.
+#[tokio::test]
+async fn what_was_established_is_asked_again() {
+    // Whether a login by password, by an access token bound to the phone, and by a minted one bound to it outlive it.
+    for (end, outlives) in [
+        ("logout everywhere", [false, false, false]),
+        ("disabled", [false, false, false]),
+        ("new password", [false, false, false]),
+        ("device removed", [true, false, false]),
+    ] {
+        let world = World::new();
+        world.register("alice").await;
+        let session = world.login("alice", PASSWORD, Some("phone")).await.unwrap().access_token;
+        let minted = world.mint("alice", Some("phone"), 60).await;
+        let mut logins = Vec::new();
+        for secret in [PASSWORD, &session.0, &minted.0] {
+            logins.push(world.connect("alice", secret, "phone").await.unwrap());
+        }
+        assert!(logins.iter().all(|who| world.auth.still_holds(who) == Ok(())), "{end}");
+        let who = &logins[0];
+        match end {
+            "logout everywhere" => assert!(logout(&world, who, true).await.is_ok()),
+            "disabled" => world.set_disabled("alice", true).await,
+            "new password" => {
+                let (old_password, new_password) = (secret(PASSWORD), secret("another password"));
+                let request = api::ChangePasswordRequest { old_password, new_password };
+                world.auth.change_password(who, request, HERE).await.unwrap();
+            }
+            _ => {
+                let request = api::RemoveDeviceRequest { client_id: "phone".into() };
+                world.auth.remove_device(who, request).await.unwrap();
+            }
+        }
+        let after: Vec<bool> = logins.iter().map(|who| world.auth.still_holds(who).is_ok()).collect();
+        assert_eq!(after, outlives, "{end}");
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn principal(user: UserId) -> Principal {
         credential: None,
         bound_client_id: None,
         expires_ms: None,
+        epoch: None,
     }
 }
 

@@ -1,0 +1,261 @@
+//! A server process: started, killed, terminated, started again on the same folder and the same ports.
+
+use crate::{Broker, PATIENCE, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr},
+    ops::Deref,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// How much of what the server said is shown when a test fails.
+const LOG_SHOWN_BYTES: usize = 8_192;
+
+/// The engine of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// The default.
+    Fjall,
+    /// The second one.
+    Sled,
+}
+
+impl Engine {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Fjall, Self::Sled];
+
+    /// As in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fjall => "fjall",
+            Self::Sled => "sled",
+        }
+    }
+}
+
+/// How a server is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    engine: Engine,
+    data_dir: Option<PathBuf>,
+    env: Vec<(String, String)>,
+}
+
+impl Options {
+    /// With this engine.
+    #[must_use]
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// With its data in this folder, which is left there. Without it: in a folder that goes with the [`Server`].
+    #[must_use]
+    pub fn data_dir(mut self, data_dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(data_dir.into());
+        self
+    }
+
+    /// With a setting, such as `("AUTH__ACCESS_TTL_S", 2)`: the variable's name without `PARLANCE__`.
+    #[must_use]
+    pub fn set(self, key: &str, value: impl ToString) -> Self {
+        self.env(&format!("PARLANCE__{key}"), value)
+    }
+
+    /// With any variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+        self.env.push((name.to_owned(), value.to_string()));
+        self
+    }
+}
+
+/// A server process, killed when dropped. Everything that one asks it is on [`Broker`], to which this derefs.
+#[derive(Debug)]
+pub struct Server {
+    broker: Broker,
+    options: Options,
+    process: Option<Child>,
+    folder: TempDir,
+    /// Bound, never listening: the ports stay this server's while it is down.
+    _ports: Vec<Socket>,
+}
+
+impl Server {
+    /// The usual: fjall, all four listeners, a folder of its own.
+    pub fn options() -> Options {
+        Options { engine: Engine::Fjall, data_dir: None, env: Vec::new() }
+    }
+
+    /// Starts a server and waits until it is ready.
+    pub async fn start(options: Options) -> Self {
+        let folder = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a temporary folder");
+        let (ports, addresses): (Vec<Socket>, Vec<SocketAddr>) = (0..4).map(|_| reserve_port()).unzip();
+        let data_dir = options.data_dir.clone().unwrap_or_else(|| folder.path().join("data"));
+        let broker = Broker::new([addresses[0], addresses[1], addresses[2], addresses[3]], data_dir);
+        let mut server = Self { broker, options, process: None, folder, _ports: ports };
+        server.spawn();
+        server.ready().await;
+        server
+    }
+
+    /// The process id.
+    ///
+    /// # Panics
+    /// While it is not running.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the server is running").id()
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // An error means that it has ended already.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// SIGTERM, and waits for the clean end.
+    ///
+    /// # Panics
+    /// If it does not end in time, or with an error.
+    pub async fn terminate(&mut self) {
+        self.signal_terminate();
+        let mut process = self.process.take().expect("signalled just now");
+        let ended = eventually(PATIENCE, "the server ends after SIGTERM", async || {
+            process.try_wait().expect("a child can be waited for")
+        });
+        let status = ended.await;
+        assert!(status.success(), "after SIGTERM: {status}\n{}", self.log());
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn signal_terminate(&self) {
+        let process = self.process.as_ref().expect("the server is running");
+        kill_process(Pid::from_child(process), Signal::TERM).expect("a child can be signalled");
+    }
+
+    /// Starts it again, on the same folder and the same ports; terminates it first if it is running.
+    pub async fn restart(&mut self) {
+        if self.process.is_some() {
+            self.terminate().await;
+        }
+        self.spawn();
+        self.ready().await;
+    }
+
+    /// As [`restart`](Self::restart), with another setting from now on.
+    pub async fn restart_with(&mut self, key: &str, value: impl ToString) {
+        self.options = self.options.clone().set(key, value);
+        self.restart().await;
+    }
+
+    /// All that the server said since its first start, on both outputs.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    fn spawn(&mut self) {
+        let program = program();
+        let log = fs::File::options().create(true).append(true).open(self.log_file()).expect("the log opens");
+        let mut command = Command::new(&program);
+        command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null());
+        command.stdout(log.try_clone().expect("a file handle")).stderr(log);
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PARLANCE__")) {
+            command.env_remove(name);
+        }
+        command.env("PARLANCE__DATA_DIR", self.broker.data_dir());
+        command.env("PARLANCE__STORE__ENGINE", self.options.engine.as_str());
+        for (name, address) in self.broker.listeners() {
+            command.env(format!("PARLANCE__LISTEN__{name}"), address.to_string());
+        }
+        command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
+        let process = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
+        self.process = Some(process);
+    }
+
+    async fn ready(&mut self) {
+        let (broker, log_file) = (self.broker.clone(), self.log_file());
+        let process = self.process.as_mut().expect("spawned just now");
+        eventually(PATIENCE, "the server is ready", async || {
+            if let Some(status) = process.try_wait().expect("a child can be waited for") {
+                panic!(
+                    "the server did not start: {status}\n{}",
+                    fs::read_to_string(&log_file).unwrap_or_default()
+                );
+            }
+            broker.is_ready().await.then_some(())
+        })
+        .await;
+        self.broker.load_admin_token();
+    }
+}
+
+impl Deref for Server {
+    type Target = Broker;
+
+    fn deref(&self) -> &Broker {
+        &self.broker
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let shown = log.get(log.len().saturating_sub(LOG_SHOWN_BYTES)..).unwrap_or(&log);
+            eprintln!("--- what the server said (its end)\n{shown}\n---");
+        }
+    }
+}
+
+/// A port of this machine that nobody else is given while the socket lives. A server can still listen there: the
+/// socket itself does not.
+fn reserve_port() -> (Socket, SocketAddr) {
+    let reserve = || -> std::io::Result<(Socket, SocketAddr)> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
+        let address = socket.local_addr()?.as_socket().expect("an IP socket");
+        Ok((socket, address))
+    };
+    reserve().expect("a free port")
+}
+
+/// The program under test.
+fn program() -> PathBuf {
+    if let Some(named) = env::var_os("PARLANCE_BIN") {
+        return PathBuf::from(named);
+    }
+    let test = env::current_exe().expect("the test's own path");
+    // target/debug/deps/behaviour-0123 is the test, target/debug/parlance the program.
+    let program =
+        test.ancestors().nth(2).map(|profile| profile.join("parlance")).expect("a folder of cargo's");
+    assert!(program.exists(), "{} is not there: cargo build -p parlance-server", program.display());
+    program
+}
+
+/// Memory that the process has in RAM (VmRSS), bytes.
+///
+/// # Panics
+/// If there is no such process.
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))
+        .expect("a running process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
+    kib * 1024
+}

@@ -1,0 +1,126 @@
+//! A subscriber with a session that stays: it sees every seq of every conversation, in order.
+
+use crate::{
+    book::{Book, History},
+    wire::{Login, Wire},
+    world::Place,
+};
+use parlance_mqtt::{Packet, Publish, Version};
+use parlance_schema::pb::Message;
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+};
+
+pub(crate) struct Watcher {
+    login: Login,
+    book: Arc<Book>,
+    connected_before: bool,
+    /// By conversation: the texts it has seen, seq 1 first.
+    seen: HashMap<String, Vec<String>>,
+    /// The last seq of each conversation on this connection.
+    here: HashMap<String, u64>,
+    pub(crate) received: u64,
+    /// Received once more, after a broken connection.
+    pub(crate) again: u64,
+}
+
+impl Watcher {
+    pub(crate) fn new(handle: &str, token: String, book: Arc<Book>) -> Self {
+        let login = Login {
+            version: Version::V5,
+            handle: handle.to_owned(),
+            token,
+            client_id: format!("{handle}-device"),
+            persistent: true,
+        };
+        Self {
+            login,
+            book,
+            connected_before: false,
+            seen: HashMap::new(),
+            here: HashMap::new(),
+            received: 0,
+            again: 0,
+        }
+    }
+
+    /// Receives until the connection breaks, or until it has seen `heads`.
+    pub(crate) async fn run(&mut self, place: &Place, heads: Option<&HashMap<String, u64>>) -> io::Result<()> {
+        self.here.clear();
+        let (mut wire, ack) = Wire::connect(place.mqtt, &self.login).await?;
+        if !self.connected_before {
+            wire.subscribe(&["me/json/inbox/#"]).await?;
+            self.connected_before = true;
+        } else if !ack.session_present {
+            self.book.problem("the session of the subscriber was lost".into());
+        }
+        loop {
+            if heads.is_some_and(|heads| self.has_seen(heads)) {
+                return wire.flush().await;
+            }
+            if let Packet::Publish(publish) = wire.next().await? {
+                let packet_id = publish.packet_id;
+                self.saw(&publish);
+                if let Some(packet_id) = packet_id {
+                    wire.ack(packet_id);
+                }
+            }
+        }
+    }
+
+    fn has_seen(&self, heads: &HashMap<String, u64>) -> bool {
+        heads.iter().all(|(label, head)| self.seen.get(label).map_or(0, Vec::len) as u64 >= *head)
+    }
+
+    /// How far it is in a conversation.
+    pub(crate) fn position(&self, label: &str) -> u64 {
+        self.seen.get(label).map_or(0, Vec::len) as u64
+    }
+
+    fn saw(&mut self, publish: &Publish) {
+        let topic = publish.topic.as_ref().map_or("", |topic| topic.as_str());
+        let label = topic.split('/').nth(3).unwrap_or_default().to_owned();
+        let message: Message = match serde_json::from_slice(&publish.payload) {
+            Ok(message) => message,
+            Err(error) => return self.book.problem(format!("{topic}: {error}")),
+        };
+        self.received += 1;
+        let seq = message.seq;
+        let seen = self.seen.entry(label.clone()).or_default();
+        let before = self.here.insert(label.clone(), seq);
+        let in_order = match before {
+            Some(before) => seq == before + 1,
+            None => (1..=seen.len() as u64 + 1).contains(&seq),
+        };
+        if !in_order {
+            let known = seen.len();
+            return self.book.problem(format!("{label}: seq {seq} came after {before:?}, {known} were seen before"));
+        }
+        match seen.get(seq as usize - 1) {
+            Some(text) => {
+                self.again += 1;
+                if *text != message.text {
+                    self.book.problem(format!("{label} {seq} was {text:?} and is {:?}", message.text));
+                }
+            }
+            None => seen.push(message.text),
+        }
+    }
+
+    /// Compares what it saw of a conversation with its history.
+    pub(crate) fn compare(&self, label: &str, history: &History) {
+        let none = Vec::new();
+        let seen = self.seen.get(label).unwrap_or(&none);
+        if seen.len() as u64 != history.head {
+            self.book.problem(format!("{label}: {} seen, head is {}", seen.len(), history.head));
+        }
+        for (text, seq) in &history.by_text {
+            let at = seen.get(*seq as usize - 1);
+            if at != Some(text) {
+                self.book.problem(format!("{label} {seq}: history has {text:?}, the subscriber saw {at:?}"));
+            }
+        }
+    }
+}
