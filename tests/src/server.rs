@@ -236,7 +236,10 @@ fn reserve_port() -> (Socket, SocketAddr) {
 }
 
 /// The program under test.
-fn program() -> PathBuf {
+///
+/// # Panics
+/// If it was not built.
+pub fn program() -> PathBuf {
     if let Some(named) = env::var_os("PARLANCE_BIN") {
         return PathBuf::from(named);
     }

@@ -10,6 +10,7 @@ pub mod config;
 mod connection;
 pub mod context;
 pub mod delivery;
+mod expiry;
 mod gate;
 pub mod http;
 pub mod hub;

@@ -6,12 +6,7 @@ use crate::{
     peer::{Control, OutboxLimits, Peer},
 };
 use parlance_mqtt::ReasonCode;
-use parlance_plugin_api::{
-    UserId,
-    identity::CredentialId,
-    ledger::LedgerError,
-    record::DeviceId,
-};
+use parlance_plugin_api::{UserId, identity::CredentialId, ledger::LedgerError, record::DeviceId};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 

@@ -339,7 +339,9 @@ fn serve(
         running.push(thread.map_err(ServeError::Runtime)?);
     }
     runtime()?.block_on(async {
+        let expiry = tokio::spawn(crate::expiry::run(context.clone()));
         wait_for_signal().await;
+        expiry.abort();
         tracing::info!("stopping");
         stop.send_replace(Stage::Stopping);
         let peers = context.hub.close_all(ReasonCode::ServerShuttingDown, "the broker is shutting down");

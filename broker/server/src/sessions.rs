@@ -89,7 +89,8 @@ fn open_in(
     Ok(Opened { present, began_ms: session.began_ms, subscriptions: session.subscriptions })
 }
 
-fn is_over(session: &SessionRecord, now: u64) -> bool {
+/// Whether a session's time after its last connection is up.
+pub(crate) fn is_over(session: &SessionRecord, now: u64) -> bool {
     let life_ms = u64::from(session.expiry_s).saturating_mul(1000);
     session.expiry_s != u32::MAX && session.ended_ms > 0 && session.ended_ms.saturating_add(life_ms) <= now
 }

@@ -23,6 +23,8 @@ pub(crate) struct Entry {
 struct State {
     /// By text: every text is sent as one message only.
     sent: HashMap<String, Entry>,
+    /// Acknowledged since they were last taken.
+    fresh: Vec<String>,
     counts: Counts,
     problems: Vec<String>,
 }
@@ -69,7 +71,7 @@ impl Book {
 
     pub(crate) fn acked(&self, text: &str, acked: Acked) {
         let mut state = self.state();
-        let State { sent, counts, problems } = &mut *state;
+        let State { sent, fresh, counts, problems } = &mut *state;
         let Some(entry) = sent.get_mut(text) else { return problems.push(format!("{text:?} was never sent")) };
         counts.repeated += u64::from(acked.repeated);
         if entry.acked {
@@ -80,6 +82,7 @@ impl Book {
         } else {
             counts.acked += 1;
             entry.acked = true;
+            fresh.push(text.to_owned());
         }
         match (entry.seq, acked.seq) {
             (Some(first), Some(now)) if first != now => {
@@ -102,6 +105,13 @@ impl Book {
     pub(crate) fn acknowledged(&self) -> HashMap<String, Entry> {
         let sent = &self.state().sent;
         sent.iter().filter(|(_, entry)| entry.acked).map(|(text, entry)| (text.clone(), entry.clone())).collect()
+    }
+
+    /// What was acknowledged since this was last asked.
+    pub(crate) fn take_fresh(&self) -> HashMap<String, Entry> {
+        let mut state = self.state();
+        let fresh = std::mem::take(&mut state.fresh);
+        fresh.into_iter().filter_map(|text| Some((text.clone(), state.sent.get(&text)?.clone()))).collect()
     }
 
     /// Fails with everything that was noticed so far.

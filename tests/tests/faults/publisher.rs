@@ -3,17 +3,17 @@
 use crate::{
     book::{Acked, Book},
     rng::Rng,
-    wire::{Login, Wire, property, publish},
-    world::Place,
 };
-use parlance_mqtt::{Ack, Packet, Version};
 use parlance_schema::api::{SendMessageRequest, Sent};
-use std::{collections::VecDeque, io, sync::Arc};
+use parlance_tests::{Broker, Closed, Device, Message, User, mqtt::PacketId};
+use std::{collections::VecDeque, sync::Arc};
 
 /// Messages of one publisher on their way at once.
 const WINDOW: usize = 4;
 /// Acknowledged messages that are sent once more after each reconnection.
 const CONFIRMED_AGAIN: usize = 2;
+/// A request that finds no server is tried so often again.
+const HTTP_RETRIES_MAX: u32 = 3;
 /// What is appended to a text, so that messages differ in size.
 const PADDING: &str = "lorem ipsum dolor sit amet consetetur sadipscing elitr sed diam nonumy eirmod tempor invidunt \
                        ut labore et dolore magna aliquyam erat sed diam voluptua at vero eos et accusam et justo duo";
@@ -64,17 +64,18 @@ struct Pending {
     text: String,
     id: String,
     target: usize,
-    packet_id: u16,
+    packet_id: PacketId,
 }
 
 pub(crate) struct Publisher {
     pub(crate) kind: Kind,
-    login: Login,
+    pub(crate) user: User,
+    device: Device,
     targets: Vec<Target>,
     book: Arc<Book>,
     rng: Rng,
     made: u64,
-    last_packet_id: u16,
+    last_packet_id: PacketId,
     connected_before: bool,
     unacked: VecDeque<Pending>,
     /// Acknowledged lately.
@@ -82,114 +83,116 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(kind: Kind, handle: &str, token: String, targets: Vec<Target>, book: Arc<Book>, rng: Rng) -> Self {
-        let login = Login {
-            version: if kind == Kind::Text3 { Version::V3 } else { Version::V5 },
-            handle: handle.to_owned(),
-            token,
-            client_id: format!("{handle}-device"),
-            persistent: kind.keeps_its_session(),
+    pub(crate) fn new(kind: Kind, user: User, targets: Vec<Target>, book: Arc<Book>, rng: Rng) -> Self {
+        let device = Device::new(format!("{}-device", user.handle));
+        let device = match kind {
+            Kind::Json5 => device.clean().expiry_s(0),
+            Kind::Text5 | Kind::Http => device,
+            Kind::Text3 => device.v3(),
         };
         Self {
             kind,
-            login,
+            user,
+            device,
             targets,
             book,
             rng,
             made: 0,
-            last_packet_id: 0,
+            last_packet_id: PacketId::MIN,
             connected_before: false,
             unacked: VecDeque::new(),
             recent: VecDeque::new(),
         }
     }
 
-    /// Publishes until the end that was asked for. Of [`Until::Broken`] every end is the right one.
-    pub(crate) async fn run(&mut self, place: &Place, until: Until) -> io::Result<()> {
+    /// Publishes until the end that was asked for. With [`Until::Broken`] that is always an error.
+    pub(crate) async fn run(&mut self, broker: &Broker, until: Until) -> Result<(), Closed> {
         match self.kind {
-            Kind::Http => self.run_http(place, until).await,
-            _ => self.run_mqtt(place, until).await,
+            Kind::Http => self.run_http(broker, until).await,
+            _ => self.run_mqtt(broker, until).await,
         }
     }
 
     fn make(&mut self) -> Pending {
         self.made += 1;
         let padding = self.rng.within(0..PADDING.len() as u64) as usize;
-        let id = format!("{}-{:06}", self.login.handle, self.made);
+        let id = format!("{}-{:06}", self.user.handle, self.made);
         let target = self.rng.within(0..self.targets.len() as u64) as usize;
         let text = format!("{id} {}", &PADDING[..padding]);
         self.book.sent(&text, &self.targets[target].conversation);
         Pending { text, id, target, packet_id: self.free_packet_id() }
     }
 
-    fn free_packet_id(&mut self) -> u16 {
+    fn free_packet_id(&mut self) -> PacketId {
         loop {
-            self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(1);
+            self.last_packet_id = self.last_packet_id.checked_add(1).unwrap_or(PacketId::MIN);
             if self.unacked.iter().all(|pending| pending.packet_id != self.last_packet_id) {
                 return self.last_packet_id;
             }
         }
     }
 
-    async fn run_mqtt(&mut self, place: &Place, until: Until) -> io::Result<()> {
-        let (mut wire, ack) = Wire::connect(place.mqtt, &self.login).await?;
-        if self.connected_before && self.kind.keeps_its_session() && !ack.session_present {
-            self.book.problem(format!("the session of {} was lost", self.login.handle));
+    async fn run_mqtt(&mut self, broker: &Broker, until: Until) -> Result<(), Closed> {
+        let mut client = self.device.try_connect(broker, &self.user).await?;
+        let keeps = self.kind.keeps_its_session();
+        if self.connected_before && keeps && !client.session_present() {
+            self.book.problem(format!("the session of {} was lost", self.user.handle));
         }
         self.connected_before = true;
         for pending in &self.unacked {
             self.book.resent();
-            wire.send(&self.packet(pending, self.kind.keeps_its_session()));
+            let message = self.message(pending);
+            client.send(&if keeps { message.dup() } else { message }).await?;
         }
         if self.kind != Kind::Text3 && until == Until::Broken {
-            for mut pending in self.recent.drain(..).collect::<Vec<_>>() {
+            while let Some(mut pending) = self.recent.pop_front() {
                 pending.packet_id = self.free_packet_id();
                 self.book.resent();
-                wire.send(&self.packet(&pending, false));
+                let message = self.message(&pending);
                 self.unacked.push_back(pending);
+                client.send(&message).await?;
             }
         }
         loop {
             while until == Until::Broken && self.unacked.len() < WINDOW {
                 let pending = self.make();
-                wire.send(&self.packet(&pending, false));
+                let message = self.message(&pending);
                 self.unacked.push_back(pending);
+                client.send(&message).await?;
             }
             if until == Until::Settled && self.unacked.is_empty() {
                 return Ok(());
             }
-            if let Packet::PubAck(ack) = wire.next().await? {
-                self.acknowledged(&ack);
-            }
+            let ack = client.next_ack().await?;
+            self.acknowledged(&ack);
         }
     }
 
-    fn packet(&self, pending: &Pending, dup: bool) -> Packet {
+    fn message(&self, pending: &Pending) -> Message {
         let topic = &self.targets[pending.target].topic;
         let Pending { text, id, packet_id, .. } = pending;
-        match self.kind {
+        let message = match self.kind {
             Kind::Json5 => {
                 let body = serde_json::json!({ "id": id, "text": text }).to_string();
-                publish(&format!("{topic}/json"), body, *packet_id, dup, None)
+                Message::new(&format!("{topic}/json"), body)
             }
-            Kind::Text5 => publish(&format!("{topic}/text"), text.clone(), *packet_id, dup, Some(id)),
-            Kind::Text3 | Kind::Http => publish(&format!("{topic}/text"), text.clone(), *packet_id, dup, None),
-        }
+            Kind::Text5 => Message::new(&format!("{topic}/text"), text.clone()).property("id", id),
+            Kind::Text3 | Kind::Http => Message::new(&format!("{topic}/text"), text.clone()),
+        };
+        message.packet_id(*packet_id)
     }
 
-    fn acknowledged(&mut self, ack: &Ack) {
-        let at = self.unacked.iter().position(|pending| pending.packet_id == ack.packet_id.get());
+    fn acknowledged(&mut self, ack: &parlance_tests::Acked) {
+        let at = self.unacked.iter().position(|pending| pending.packet_id == ack.packet_id());
         let Some(pending) = at.and_then(|at| self.unacked.remove(at)) else {
-            return self.book.problem(format!("{} got a PUBACK for nothing: {ack:?}", self.login.handle));
+            return self.book.problem(format!("{} got a PUBACK for nothing: {ack:?}", self.user.handle));
         };
-        if ack.reason.is_error() {
+        if ack.reason().is_error() {
             return self.book.problem(format!("{:?} was refused: {ack:?}", pending.text));
         }
-        let seq = property(ack, "seq").and_then(|seq| seq.parse().ok());
-        if seq.is_none() && self.login.version == Version::V5 {
-            self.book.problem(format!("the PUBACK of {:?} names no seq: {ack:?}", pending.text));
-        }
-        self.book.acked(&pending.text, Acked { seq, repeated: property(ack, "repeated") == Some("true") });
+        // 3.1.1 has no room for it: the history tells.
+        let seq = (self.kind != Kind::Text3).then(|| ack.seq());
+        self.book.acked(&pending.text, Acked { seq, repeated: ack.repeated() });
         self.remember(pending);
     }
 
@@ -200,33 +203,52 @@ impl Publisher {
         }
     }
 
-    async fn run_http(&mut self, place: &Place, until: Until) -> io::Result<()> {
-        let again = self.unacked.len();
+    async fn run_http(&mut self, broker: &Broker, until: Until) -> Result<(), Closed> {
+        self.connected_before = true;
         if until == Until::Broken {
             self.unacked.extend(self.recent.drain(..));
         }
-        for _ in 0..again {
+        for _ in &self.unacked {
             self.book.resent();
         }
         loop {
-            if self.unacked.is_empty() {
+            let Some(pending) = self.unacked.front() else {
                 if until == Until::Settled {
                     return Ok(());
                 }
                 let pending = self.make();
                 self.unacked.push_back(pending);
-            }
-            let Some(pending) = self.unacked.front().cloned() else { continue };
-            let request = SendMessageRequest {
-                to: self.targets[pending.target].to.clone(),
-                text: Some(pending.text.clone()),
-                id: Some(pending.id.clone()),
-                ..SendMessageRequest::default()
+                continue;
             };
-            let Sent { seq, repeated, .. } = place.call(&self.login.token, "sendMessage", &request).await?;
+            let Sent { seq, repeated, .. } = self.post(broker, pending).await?;
             self.book.acked(&pending.text, Acked { seq: Some(seq), repeated });
-            self.unacked.pop_front();
-            self.remember(pending);
+            if let Some(pending) = self.unacked.pop_front() {
+                self.remember(pending);
+            }
+        }
+    }
+
+    async fn post(&self, broker: &Broker, pending: &Pending) -> Result<Sent, Closed> {
+        let request = SendMessageRequest {
+            to: self.targets[pending.target].to.clone(),
+            text: Some(pending.text.clone()),
+            id: Some(pending.id.clone()),
+            ..SendMessageRequest::default()
+        };
+        let mut attempts = 0;
+        loop {
+            let request = broker.request(reqwest::Method::POST, "/sendMessage").json(&request);
+            let answer = async { request.bearer_auth(&self.user.token).send().await?.error_for_status()?.json().await };
+            match answer.await {
+                Ok(sent) => return Ok(sent),
+                Err(error) if error.is_status() => {
+                    self.book.problem(format!("{:?} was refused: {error}", pending.text));
+                    return Err(Closed::Ended);
+                }
+                // A connection of the pool that belonged to the server of before is noticed only by using it.
+                Err(_) if attempts < HTTP_RETRIES_MAX => attempts += 1,
+                Err(_) => return Err(Closed::Ended),
+            }
         }
     }
 }

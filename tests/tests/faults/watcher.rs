@@ -1,20 +1,13 @@
 //! A subscriber with a session that stays: it sees every seq of every conversation, in order.
 
-use crate::{
-    book::{Book, History},
-    wire::{Login, Wire},
-    world::Place,
-};
-use parlance_mqtt::{Packet, Publish, Version};
+use crate::book::{Book, History};
 use parlance_schema::pb::Message;
-use std::{
-    collections::HashMap,
-    io,
-    sync::Arc,
-};
+use parlance_tests::{Broker, Closed, Delivery, Device, User};
+use std::{collections::HashMap, sync::Arc};
 
 pub(crate) struct Watcher {
-    login: Login,
+    pub(crate) user: User,
+    device: Device,
     book: Arc<Book>,
     connected_before: bool,
     /// By conversation: the texts it has seen, seq 1 first.
@@ -27,16 +20,10 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(handle: &str, token: String, book: Arc<Book>) -> Self {
-        let login = Login {
-            version: Version::V5,
-            handle: handle.to_owned(),
-            token,
-            client_id: format!("{handle}-device"),
-            persistent: true,
-        };
+    pub(crate) fn new(user: User, book: Arc<Book>) -> Self {
         Self {
-            login,
+            device: Device::new("watcher-device"),
+            user,
             book,
             connected_before: false,
             seen: HashMap::new(),
@@ -47,26 +34,22 @@ impl Watcher {
     }
 
     /// Receives until the connection breaks, or until it has seen `heads`.
-    pub(crate) async fn run(&mut self, place: &Place, heads: Option<&HashMap<String, u64>>) -> io::Result<()> {
+    pub(crate) async fn run(&mut self, broker: &Broker, heads: Option<&HashMap<String, u64>>) -> Result<(), Closed> {
         self.here.clear();
-        let (mut wire, ack) = Wire::connect(place.mqtt, &self.login).await?;
+        let mut client = self.device.try_connect(broker, &self.user).await?;
         if !self.connected_before {
-            wire.subscribe(&["me/json/inbox/#"]).await?;
+            client.subscribe("me/json/inbox/#").await;
             self.connected_before = true;
-        } else if !ack.session_present {
+        } else if !client.session_present() {
             self.book.problem("the session of the subscriber was lost".into());
         }
         loop {
             if heads.is_some_and(|heads| self.has_seen(heads)) {
-                return wire.flush().await;
+                // Acknowledged only by what follows it: everything before is on its way.
+                client.ping().await;
+                return Ok(());
             }
-            if let Packet::Publish(publish) = wire.next().await? {
-                let packet_id = publish.packet_id;
-                self.saw(&publish);
-                if let Some(packet_id) = packet_id {
-                    wire.ack(packet_id);
-                }
-            }
+            self.saw(&client.try_next().await?);
         }
     }
 
@@ -79,10 +62,10 @@ impl Watcher {
         self.seen.get(label).map_or(0, Vec::len) as u64
     }
 
-    fn saw(&mut self, publish: &Publish) {
-        let topic = publish.topic.as_ref().map_or("", |topic| topic.as_str());
+    fn saw(&mut self, delivery: &Delivery) {
+        let topic = delivery.topic();
         let label = topic.split('/').nth(3).unwrap_or_default().to_owned();
-        let message: Message = match serde_json::from_slice(&publish.payload) {
+        let message: Message = match serde_json::from_slice(&delivery.0.payload) {
             Ok(message) => message,
             Err(error) => return self.book.problem(format!("{topic}: {error}")),
         };

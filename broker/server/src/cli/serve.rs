@@ -5,7 +5,10 @@ use crate::{
     config::{Log, LogFormat},
     serve::{self, Plugins},
 };
-use std::{io::stderr, process::ExitCode};
+use std::{
+    io::{IsTerminal, stderr},
+    process::ExitCode,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Runs the server until it is told to stop.
@@ -19,7 +22,10 @@ pub(super) fn run(place: &Place, plugins: &dyn Plugins) -> Result<ExitCode, CliE
 fn start_log(log: &Log) {
     // The configuration checked the level, so the filter only ever is the one that it names.
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr);
     // Fails only where a program that embeds the server has set up its own.
     let _ = match log.format {
         LogFormat::Text => subscriber.try_init(),

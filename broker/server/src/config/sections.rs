@@ -89,7 +89,7 @@ section! {
     /// What is told on standard error.
     Log = "log" {
         /// "error", "warn", "info", "debug" or "trace", also by part: "info,parlance_server=debug".
-        level: String = "info".to_owned();
+        level: String = "info,fjall=warn,lsm_tree=warn,sled=warn".to_owned();
         /// "text" for people, "json" for machines.
         format: LogFormat = LogFormat::Text;
     }

@@ -133,7 +133,8 @@ async fn establish(context: &Arc<Context>, connect: &Connect, from: IpAddr) -> R
     let owner = Owner { user, device, client_id: client_id.clone(), assigned: plan.assigned };
     let peer = places::newcomer(context, user, device, client_id, principal.credential);
     let words = "the same client id connected again";
-    let first = places::take(context, &peer, ReasonCode::SessionTakenOver, words).await.map_err(ApiError::Ledger)?;
+    let first =
+        places::take(context, &peer, ReasonCode::SessionTakenOver, words).await.map_err(ApiError::Ledger)?;
     match open(context, &principal, &owner, &plan).await {
         Ok(opened) => {
             if first {

@@ -1,0 +1,11 @@
+//! Faults: a killed server, a power cut, a full disk, damaged files. What was acknowledged is never lost.
+//!
+//! Every test prints its figures and its seed. `PARLANCE_SEED` repeats a run; the moments at which things happen are
+//! the machine's own, so a repetition is near, not the same.
+
+mod book;
+mod kill;
+mod publisher;
+mod rng;
+mod watcher;
+mod world;
