@@ -1,6 +1,6 @@
 //! How a device connects.
 
-use crate::{Broker, Client, Closed, User, wait::in_time};
+use crate::{Broker, Client, Closed, User, wait::in_time, websocket};
 use bytes::Bytes;
 use parlance_mqtt::{Connect, PublishProperties, QoS, TopicName, Version, Will};
 use rustls::{
@@ -22,6 +22,8 @@ pub enum Via {
     Tcp,
     /// TLS.
     Tls,
+    /// WebSocket.
+    WebSocket,
 }
 
 /// Bytes to and from the server.
@@ -174,11 +176,13 @@ async fn open(broker: &Broker, via: Via) -> io::Result<Box<dyn Stream>> {
     let address = match via {
         Via::Tcp => broker.mqtt(),
         Via::Tls => broker.mqtts(),
+        Via::WebSocket => broker.http(),
     };
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     match via {
         Via::Tcp => Ok(Box::new(socket)),
+        Via::WebSocket => Ok(Box::new(websocket::open(socket, address).await?)),
         Via::Tls => {
             let name = ServerName::IpAddress(address.ip().into());
             Ok(Box::new(TlsConnector::from(tls(broker)).connect(name, socket).await?))

@@ -28,6 +28,7 @@ mod process;
 mod server;
 mod users;
 mod wait;
+mod websocket;
 
 pub use broker::{Answer, Broker};
 pub use client::{Client, Closed};

@@ -1,6 +1,7 @@
 //! Programs that nobody here wrote, and lines in and out of them.
 
 use crate::wait::in_time;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     env,
@@ -63,18 +64,34 @@ impl Process {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{}: {error}: {line}", self.name))
     }
 
+    /// Tells it to end (SIGTERM) and waits for that; answers what it still wrote. How it ends is its own affair.
+    pub async fn terminate(mut self) -> Vec<String> {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        // An error means that it has ended already.
+        let _ = id.map(|id| kill_process(id, Signal::TERM));
+        let rest = self.rest().await;
+        in_time("the end of a program", self.child.wait()).await.expect("a child can be waited for");
+        rest
+    }
+
     /// Closes its standard input and waits for its end; answers what it still wrote.
     ///
     /// # Panics
     /// If it ends with an error.
     pub async fn finish(mut self) -> Vec<String> {
         drop(self.stdin.take());
+        let rest = self.rest().await;
+        let status =
+            in_time("the end of a program", self.child.wait()).await.expect("a child can be waited for");
+        assert!(status.success(), "{}: {status}\n{}", self.name, rest.join("\n"));
+        rest
+    }
+
+    async fn rest(&mut self) -> Vec<String> {
         let mut rest = Vec::new();
         while let Some(line) = self.line().await {
             rest.push(line);
         }
-        let status = in_time("the end of a program", self.child.wait()).await.expect("a child can be waited for");
-        assert!(status.success(), "{}: {status}\n{}", self.name, rest.join("\n"));
         rest
     }
 }

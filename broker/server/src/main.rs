@@ -9,7 +9,7 @@ use parlance_server::{
     config::{Config, StoreEngine},
     serve::{PluginError, Plugins, Services, Storage},
 };
-use std::{process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -19,7 +19,7 @@ struct Standard;
 impl Plugins for Standard {
     fn storage(&self, config: &Config) -> Result<Storage, PluginError> {
         let folder = config.data_dir.join("store");
-        let key_file = config.data_dir.join("master.keys");
+        let key_file = key_file(config);
         let had_keys = key_file.exists();
         // With data there, a missing key file must not be made anew: nothing would open.
         let keyring = if parlance_history::holds_store(&folder) {
@@ -70,6 +70,14 @@ impl Plugins for Standard {
             created: if had_keys { Vec::new() } else { vec![admin] },
         })
     }
+
+    fn rotate_master_key(&self, config: &Config) -> Result<u32, PluginError> {
+        Ok(Keyring::load(&key_file(config))?.rotate()?)
+    }
+}
+
+fn key_file(config: &Config) -> PathBuf {
+    config.data_dir.join("master.keys")
 }
 
 fn engine(configured: StoreEngine) -> Engine {

@@ -79,6 +79,12 @@ pub trait Plugins: Send + Sync {
         ledger: Arc<dyn Ledger>,
         vault: Arc<dyn Vault>,
     ) -> Result<Services, PluginError>;
+
+    /// Makes a new master key for what is sealed from the next start on; answers its id.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    fn rotate_master_key(&self, config: &Config) -> Result<u32, PluginError>;
 }
 
 /// Why the server did not start, or did not end well.

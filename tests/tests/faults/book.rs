@@ -62,7 +62,10 @@ impl Book {
         let mut state = self.state();
         state.counts.sent += 1;
         let entry = Entry { conversation: conversation.to_owned(), acked: false, seq: None };
-        assert!(state.sent.insert(text.to_owned(), entry).is_none(), "the test sent {text:?} as two messages");
+        assert!(
+            state.sent.insert(text.to_owned(), entry).is_none(),
+            "the test sent {text:?} as two messages"
+        );
     }
 
     pub(crate) fn resent(&self) {
@@ -72,12 +75,15 @@ impl Book {
     pub(crate) fn acked(&self, text: &str, acked: Acked) {
         let mut state = self.state();
         let State { sent, fresh, counts, problems } = &mut *state;
-        let Some(entry) = sent.get_mut(text) else { return problems.push(format!("{text:?} was never sent")) };
+        let Some(entry) = sent.get_mut(text) else {
+            return problems.push(format!("{text:?} was never sent"));
+        };
         counts.repeated += u64::from(acked.repeated);
         if entry.acked {
             counts.confirmed += 1;
             if acked.seq.is_some() && !acked.repeated {
-                problems.push(format!("{text:?} was acknowledged before, and its retry is not called repeated"));
+                problems
+                    .push(format!("{text:?} was acknowledged before, and its retry is not called repeated"));
             }
         } else {
             counts.acked += 1;
@@ -104,7 +110,10 @@ impl Book {
     /// What is acknowledged now.
     pub(crate) fn acknowledged(&self) -> HashMap<String, Entry> {
         let sent = &self.state().sent;
-        sent.iter().filter(|(_, entry)| entry.acked).map(|(text, entry)| (text.clone(), entry.clone())).collect()
+        sent.iter()
+            .filter(|(_, entry)| entry.acked)
+            .map(|(text, entry)| (text.clone(), entry.clone()))
+            .collect()
     }
 
     /// What was acknowledged since this was last asked.
@@ -117,7 +126,12 @@ impl Book {
     /// Fails with everything that was noticed so far.
     pub(crate) fn assert_sound(&self) {
         let problems = &self.state().problems;
-        assert!(problems.is_empty(), "{} problems, the first: {:#?}", problems.len(), &problems[..problems.len().min(10)]);
+        assert!(
+            problems.is_empty(),
+            "{} problems, the first: {:#?}",
+            problems.len(),
+            &problems[..problems.len().min(10)]
+        );
     }
 
     /// Compares a conversation's whole history with what was sent there: dense, each message once, each at its seq.
@@ -128,10 +142,12 @@ impl Book {
             match sent.get(text) {
                 None => problems.push(format!("{conversation} {seq}: {text:?} was never sent")),
                 Some(entry) if entry.conversation != conversation => {
-                    problems.push(format!("{conversation} {seq}: {text:?} was sent to {}", entry.conversation));
+                    problems
+                        .push(format!("{conversation} {seq}: {text:?} was sent to {}", entry.conversation));
                 }
                 Some(entry) if entry.seq.is_some_and(|named| named != *seq) => {
-                    problems.push(format!("{conversation} {seq}: {text:?} was acknowledged as {:?}", entry.seq));
+                    problems
+                        .push(format!("{conversation} {seq}: {text:?} was acknowledged as {:?}", entry.seq));
                 }
                 Some(_) => {}
             }
@@ -149,7 +165,10 @@ pub(crate) fn missing<'a>(
 ) -> Vec<String> {
     let lost = |(text, entry): (&String, &Entry)| match history.by_text.get(text) {
         Some(seq) if entry.seq.is_none_or(|named| named == *seq) => None,
-        found => Some(format!("{}: {text:?} was acknowledged ({:?}), found at {found:?}", entry.conversation, entry.seq)),
+        found => Some(format!(
+            "{}: {text:?} was acknowledged ({:?}), found at {found:?}",
+            entry.conversation, entry.seq
+        )),
     };
     sent.into_iter().filter(|(_, entry)| entry.acked).filter_map(lost).collect()
 }

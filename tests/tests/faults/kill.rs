@@ -29,7 +29,8 @@ async fn killed_50_times_with_sled() {
 }
 
 async fn killed_again_and_again(engine: Engine, seed: u64) {
-    let rounds = env::var("PARLANCE_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+    let rounds =
+        env::var("PARLANCE_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     let name = engine.as_str();
     println!("{name}: {rounds} rounds, seed {seed} (PARLANCE_SEED)");
     let mut rng = Rng::new(seed);
@@ -84,7 +85,12 @@ async fn check(server: &Server, world: &mut World, known: &mut HashMap<String, H
         read_on(server, &world.reader, label, known.entry(label.clone()).or_default()).await;
     }
     let lost = lost(&world.book.take_fresh(), known);
-    assert!(lost.is_empty(), "round {round}: {} acknowledged messages are lost: {:#?}", lost.len(), &lost[..lost.len().min(5)]);
+    assert!(
+        lost.is_empty(),
+        "round {round}: {} acknowledged messages are lost: {:#?}",
+        lost.len(),
+        &lost[..lost.len().min(5)]
+    );
     for (label, history) in known {
         assert!(history.problems().is_empty(), "round {round}: {label} {:?}", history.problems());
         assert!(history.unreadable.is_empty(), "round {round}: {label}");

@@ -5,7 +5,9 @@
 
 mod book;
 mod kill;
+mod power;
 mod publisher;
 mod rng;
+mod volume;
 mod watcher;
 mod world;

@@ -238,7 +238,9 @@ impl Publisher {
         let mut attempts = 0;
         loop {
             let request = broker.request(reqwest::Method::POST, "/sendMessage").json(&request);
-            let answer = async { request.bearer_auth(&self.user.token).send().await?.error_for_status()?.json().await };
+            let answer = async {
+                request.bearer_auth(&self.user.token).send().await?.error_for_status()?.json().await
+            };
             match answer.await {
                 Ok(sent) => return Ok(sent),
                 Err(error) if error.is_status() => {

@@ -34,7 +34,11 @@ impl Watcher {
     }
 
     /// Receives until the connection breaks, or until it has seen `heads`.
-    pub(crate) async fn run(&mut self, broker: &Broker, heads: Option<&HashMap<String, u64>>) -> Result<(), Closed> {
+    pub(crate) async fn run(
+        &mut self,
+        broker: &Broker,
+        heads: Option<&HashMap<String, u64>>,
+    ) -> Result<(), Closed> {
         self.here.clear();
         let mut client = self.device.try_connect(broker, &self.user).await?;
         if !self.connected_before {
@@ -79,7 +83,9 @@ impl Watcher {
         };
         if !in_order {
             let known = seen.len();
-            return self.book.problem(format!("{label}: seq {seq} came after {before:?}, {known} were seen before"));
+            return self
+                .book
+                .problem(format!("{label}: seq {seq} came after {before:?}, {known} were seen before"));
         }
         match seen.get(seq as usize - 1) {
             Some(text) => {

@@ -85,7 +85,8 @@ impl World {
             });
         }
         if let Some(mut subscriber) = self.watcher.take() {
-            let (broker, ended) = (broker.clone(), ended("the subscriber".into(), self.book.clone(), ending.clone()));
+            let (broker, ended) =
+                (broker.clone(), ended("the subscriber".into(), self.book.clone(), ending.clone()));
             watcher.spawn(async move {
                 ended(subscriber.run(&broker, None).await);
                 subscriber
@@ -114,7 +115,10 @@ impl World {
         let histories = self.histories(broker).await;
         let heads = histories.iter().map(|(label, history)| (label.clone(), history.head)).collect();
         if let Some(watcher) = &mut self.watcher {
-            let caught_up = parlance_tests::in_time("the subscriber has seen everything", watcher.run(broker, Some(&heads)));
+            let caught_up = parlance_tests::in_time(
+                "the subscriber has seen everything",
+                watcher.run(broker, Some(&heads)),
+            );
             caught_up.await.expect("the server stays now");
         }
         histories
@@ -168,7 +172,10 @@ pub(crate) async fn read_on(broker: &Broker, reader: &User, label: &str, history
 }
 
 /// Which of what was acknowledged is not there.
-pub(crate) fn lost(acknowledged: &HashMap<String, Entry>, histories: &HashMap<String, History>) -> Vec<String> {
+pub(crate) fn lost(
+    acknowledged: &HashMap<String, Entry>,
+    histories: &HashMap<String, History>,
+) -> Vec<String> {
     let empty = History::default();
     let here = |entry: &Entry| histories.get(&entry.conversation).unwrap_or(&empty);
     acknowledged.iter().flat_map(|(text, entry)| missing([(text, entry)], here(entry))).collect()

@@ -35,7 +35,11 @@ impl Publisher {
     }
 
     /// Publishes with at most Receive Maximum unacknowledged, until everything is acknowledged or the connection ends.
-    pub(crate) async fn publish(&mut self, wire: &mut Wire, messages: impl IntoIterator<Item = (String, Bytes)>) {
+    pub(crate) async fn publish(
+        &mut self,
+        wire: &mut Wire,
+        messages: impl IntoIterator<Item = (String, Bytes)>,
+    ) {
         let mut messages = messages.into_iter().fuse();
         let mut open = true;
         while self.ended.is_none() {
@@ -75,7 +79,11 @@ impl Publisher {
     }
 
     /// Publishes what must be accepted.
-    pub(crate) async fn publish_all(&mut self, wire: &mut Wire, messages: impl IntoIterator<Item = (String, Bytes)>) {
+    pub(crate) async fn publish_all(
+        &mut self,
+        wire: &mut Wire,
+        messages: impl IntoIterator<Item = (String, Bytes)>,
+    ) {
         self.publish(wire, messages).await;
         assert!(self.ended.is_none(), "no PUBACK but {:?}", self.ended);
     }

@@ -103,7 +103,8 @@ impl Api {
 }
 
 fn failed(url: &str, source: reqwest::Error) -> CliError {
-    let url = url.to_owned();
+    // The URL stands in our own words already.
+    let (url, source) = (url.to_owned(), source.without_url());
     if source.is_connect() { CliError::Unreachable { url, source } } else { CliError::Http { url, source } }
 }
 

@@ -106,9 +106,8 @@ impl CliError {
             Self::NoListener(_) => "say where the server is, with --server or --url".to_owned(),
             Self::Config(_) => "parlance config example shows every key with its meaning".to_owned(),
             Self::Problem(problem) => problem_next(problem)?,
-            Self::NoToken { .. } => {
-                "for a service account, put its API key into PARLANCE_PASSWORD (parlance key create)"
-                    .to_owned()
+            Self::NoToken { error, .. } if error.contains("API key") => {
+                "put one of its API keys into PARLANCE_PASSWORD (parlance key create)".to_owned()
             }
             Self::Exists { .. } => "name another file with --out, or move this one away".to_owned(),
             Self::NoPassword => {

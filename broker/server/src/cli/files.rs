@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+use thiserror::Error;
 
 /// A CSV file whose first line names the columns, read a row at a time.
 pub(super) struct Rows {
@@ -20,7 +21,17 @@ pub(super) struct Rows {
 /// A row, or why the line holds none.
 pub(super) struct Row {
     pub(super) line: u64,
-    pub(super) cells: Result<StringRecord, csv::Error>,
+    pub(super) cells: Result<StringRecord, RowError>,
+}
+
+/// Why a line holds no row.
+#[derive(Debug, Error)]
+pub(super) enum RowError {
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
+    /// A comma that was meant to be part of a cell: cutting a password short there would go unnoticed.
+    #[error("{found} cells for {columns} columns; put quotes around a cell that has a comma in it")]
+    TooMany { found: usize, columns: usize },
 }
 
 impl Rows {
@@ -30,7 +41,7 @@ impl Rows {
         let read = |source| CliError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(read)?;
         let bytes = file.metadata().map_err(read)?.len();
-        let mut reader = ReaderBuilder::new().trim(Trim::Headers).from_reader(file);
+        let mut reader = ReaderBuilder::new().trim(Trim::Headers).flexible(true).from_reader(file);
         let headers =
             reader.headers().map_err(|source| CliError::Csv { path: path.to_owned(), source })?.clone();
         let known: Vec<&str> = columns.split(',').collect();
@@ -66,7 +77,10 @@ impl Rows {
             match self.reader.read_record(&mut record) {
                 Ok(true) => {
                     let line = record.position().map_or(0, csv::Position::line);
-                    rows.push(Row { line, cells: Ok(record) });
+                    let (found, columns) = (record.len(), self.headers.len());
+                    let cells =
+                        if found > columns { Err(RowError::TooMany { found, columns }) } else { Ok(record) };
+                    rows.push(Row { line, cells });
                 }
                 Ok(false) => break,
                 Err(error) if error.is_io_error() => {
@@ -74,7 +88,7 @@ impl Rows {
                 }
                 Err(error) => {
                     let line = error.position().map_or(0, csv::Position::line);
-                    rows.push(Row { line, cells: Err(error) });
+                    rows.push(Row { line, cells: Err(error.into()) });
                 }
             }
         }
@@ -114,15 +128,16 @@ mod tests {
     #[test]
     fn rows_with_their_lines_and_a_bad_one_among_them() {
         let mut rows =
-            rows("\u{feff}password, handle\nsecret,alice\nonly one\n\"two\nlines\",bob\n").unwrap();
+            rows("\u{feff}password, handle\nsecret,alice\na,b,c\n\"two\nlines\",bob\nshort\n").unwrap();
         let column = rows.column("handle");
         let read = rows.next(10).unwrap();
         let found: Vec<_> = read
             .iter()
             .map(|row| (row.line, row.cells.as_ref().ok().and_then(|cells| cell(cells, column))))
             .collect();
-        assert_eq!(found, [(2, Some("alice")), (3, None), (4, Some("bob"))]);
-        assert!(read[1].cells.is_err());
+        assert_eq!(found, [(2, Some("alice")), (3, None), (4, Some("bob")), (6, None)]);
+        assert!(matches!(read[1].cells, Err(RowError::TooMany { found: 3, columns: 2 })));
+        assert!(read[3].cells.is_ok(), "cells at the end may be left out");
         assert!(rows.next(10).unwrap().is_empty());
     }
 

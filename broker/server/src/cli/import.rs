@@ -3,7 +3,7 @@
 use super::{
     admin::Api,
     error::CliError,
-    files::{Row, Rows, cell},
+    files::{Row, RowError, Rows, cell},
     place::Place,
     print,
 };
@@ -131,7 +131,7 @@ impl Columns {
         }
     }
 
-    fn user(&self, record: Result<StringRecord, csv::Error>) -> Result<NewUser, String> {
+    fn user(&self, record: Result<StringRecord, RowError>) -> Result<NewUser, String> {
         let record = record.map_err(|error| error.to_string())?;
         let handle = cell(&record, self.handle).ok_or("no handle")?;
         let service = match cell(&record, self.service).map(str::to_ascii_lowercase).as_deref() {

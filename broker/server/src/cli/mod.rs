@@ -99,6 +99,7 @@ fn run(cli: Cli, plugins: &dyn Plugins) -> Result<ExitCode, CliError> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&place, plugins),
         Command::Config(command) => config::run(&place, &command),
+        Command::Store(store::Command::RotateKey) => store::rotate_key(&place, plugins),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.map_err(CliError::Runtime)?.block_on(Box::pin(call(&place, command)))

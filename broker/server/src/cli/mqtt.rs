@@ -9,8 +9,13 @@ use super::{
 use clap::Args;
 use parlance_client::Options;
 use parlance_schema::api::Secret;
-use std::{fs, io::stderr, path::PathBuf, time::Duration};
-use tracing_subscriber::filter::LevelFilter;
+use std::{
+    fs,
+    io::{IsTerminal, stderr},
+    path::PathBuf,
+    time::Duration,
+};
+use tracing_subscriber::EnvFilter;
 
 /// Who connects, and where.
 #[derive(Debug, Args)]
@@ -72,11 +77,13 @@ impl Login {
     }
 }
 
-/// Warnings of the client, such as a refused subscription, go to standard error.
+/// Warnings of the client, such as a refused subscription, go to standard error. What rumqttc warns of, the client
+/// handles.
 fn start_warnings() {
     let _ = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::WARN)
+        .with_env_filter(EnvFilter::new("parlance_client=warn"))
         .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
         .without_time()
         .with_target(false)
         .try_init();

@@ -1,6 +1,7 @@
 //! `parlance store`.
 
 use super::{admin::Api, error::CliError, place::Place, print};
+use crate::serve::{Plugins, ServeError};
 use clap::Subcommand;
 use parlance_schema::api::{Verified, VerifyStoreRequest};
 use std::process::ExitCode;
@@ -12,6 +13,12 @@ Examples:
 
 The server goes on serving meanwhile. Exit code 1 when a record is damaged, which is then named with its key.";
 
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  parlance store rotate-key && systemctl restart parlance
+
+Old keys stay in the key file, since old records are not rewritten. Restart the server to use the new one.";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Read every record of the running server's store and report what is damaged
@@ -21,11 +28,27 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a new master key: what is written from the next start on is sealed with it, what is there stays readable
+    #[command(after_help = ROTATE_EXAMPLES)]
+    RotateKey,
+}
+
+/// `parlance store rotate-key`: works on the key file, whether the server runs or not.
+pub(super) fn rotate_key(place: &Place, plugins: &dyn Plugins) -> Result<ExitCode, CliError> {
+    let id = plugins
+        .rotate_master_key(&place.config()?)
+        .map_err(|error| CliError::Serve(ServeError::Plugin(error)))?;
+    print::line(&format!(
+        "master key {id} is the current one from the next start on; keep a new copy of the key file"
+    ))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn run(place: &Place, command: Command) -> Result<ExitCode, CliError> {
     match command {
         Command::Verify { json } => verify(place, json).await,
+        // Handled before there is a runtime: it needs no server.
+        Command::RotateKey => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -245,6 +245,8 @@ async fn finish<S: Transport>(
         timer_at: 0,
         ids: Vec::new(),
         last_typing: None,
+        // Clients may send more before they have seen CONNACK (MQTT-3.1.4-5).
+        undecoded: true,
         unanswered: 0,
         draining: false,
         closing: None,

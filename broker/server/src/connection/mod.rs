@@ -94,6 +94,8 @@ struct Connection<S> {
     timer_at: u64,
     ids: Vec<u32>,
     last_typing: Option<(ConversationId, bool, u64)>,
+    /// Read and not yet taken by the session.
+    undecoded: bool,
     /// Publishes that wait for their acknowledgement.
     unanswered: usize,
     /// The server stops: nothing more is read, and when everything is answered the session is closed.
@@ -132,6 +134,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn run(&mut self) -> Ended {
         loop {
             self.pump();
+            while self.undecoded && self.takes_more() {
+                self.decode();
+                self.pump();
+            }
             if self.closing.is_some() && self.out.is_empty() {
                 return Ended::Closed;
             }
@@ -148,6 +154,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Whether this client may be heard now.
+    fn takes_more(&self) -> bool {
+        self.closing.is_none() && !self.draining && self.stalled.is_none() && self.session.accepts_input()
+    }
+
     /// Waits for whatever comes first. The order is the priority: what ends a session waits in the outbox.
     async fn woken(&mut self) -> Woken {
         if let Some(command) = self.stalled.take() {
@@ -159,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             tokio::task::yield_now().await;
         }
         self.arm_timer();
-        let reading = self.closing.is_none() && !self.draining && self.session.accepts_input();
+        let reading = !self.undecoded && self.takes_more();
         let Self { peer, stream, decoder, out, timer, .. } = self;
         std::future::poll_fn(|cx| {
             if let Poll::Ready(arrived) = peer.poll_arrived(cx) {
@@ -244,17 +255,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Feeds the session what was read, until it has enough for now: the rest waits in the decoder.
     fn decode(&mut self) {
-        loop {
-            if self.closing.is_some() {
-                return;
-            }
+        self.undecoded = true;
+        while self.closing.is_none() && self.session.accepts_input() {
             match self.decoder.next() {
                 Ok(Some(packet)) => {
                     let now = Millis(self.now());
                     self.session.handle_packet(packet, now);
                 }
-                Ok(None) => return,
+                Ok(None) => {
+                    self.undecoded = false;
+                    return;
+                }
                 Err(error) => {
                     metrics::counter!("parlance_malformed_packets_total").increment(1);
                     self.session.close(error.reason(), Some(error.to_string().into()));
