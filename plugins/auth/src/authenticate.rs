@@ -184,10 +184,14 @@ impl State {
         let in_epoch = who.epoch.is_none_or(|epoch| epoch == account.epoch);
         let live = match (who.credential, who.epoch) {
             (None, _) => true,
-            (Some(minted), Some(_)) => !self.device_was_removed(who.user, minted, who.bound_client_id.as_deref())?,
+            (Some(minted), Some(_)) => {
+                !self.device_was_removed(who.user, minted, who.bound_client_id.as_deref())?
+            }
             (Some(id), None) => match who.scopes {
                 Scopes::Everything => self.family_lives(who.user, id)?,
-                Scopes::Only(_) => self.view().get(Table::ApiKeys, &id.0).map_err(LedgerError::from)?.is_some(),
+                Scopes::Only(_) => {
+                    self.view().get(Table::ApiKeys, &id.0).map_err(LedgerError::from)?.is_some()
+                }
             },
         };
         if in_epoch && live { Ok(()) } else { Err(AuthError::Ended) }

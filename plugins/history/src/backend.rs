@@ -49,6 +49,9 @@ pub(crate) enum Refusal {
     /// The disk failed a write or a sync: what is on it is not known any more.
     #[error("the disk failed the store: check it, then restart")]
     Broken,
+    /// The engine panicked while it read its own files.
+    #[error("its files are damaged beyond what the engine can read: restore the data folder from a backup")]
+    Unreadable,
     /// Keys have 1 to 256 bytes.
     #[error("a key has {0} bytes instead of 1 to {KEY_BYTES_MAX}")]
     KeyLength(usize),

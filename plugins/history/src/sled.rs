@@ -8,6 +8,7 @@ use parlance_plugin_api::store::{Direction, Entry, Guarantees, Position, Scan, S
 use sled::{Batch, Db, IVec};
 use std::{
     ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{PoisonError, RwLock},
     thread,
@@ -55,7 +56,7 @@ impl Backend for SledBackend {
             sled::Config::new().path(folder).cache_capacity(options.cache_bytes).flush_every_ms(None);
         let mut attempts = 0;
         let database = loop {
-            match config.open() {
+            match open_caught(&config)? {
                 Err(sled::Error::Io(error)) if is_lock(&error) && attempts < OPEN_ATTEMPTS_MAX => {
                     attempts += 1;
                     thread::sleep(OPEN_WAIT);
@@ -114,6 +115,11 @@ impl Backend for SledBackend {
     fn persist(&self) -> Result<(), StoreError> {
         self.database.flush().map(|_| ()).map_err(engine_error)
     }
+}
+
+/// sled meets some damage of its files with a panic: the operator is to read an error.
+fn open_caught(config: &sled::Config) -> Result<sled::Result<Db>, StoreError> {
+    catch_unwind(AssertUnwindSafe(|| config.open())).map_err(|_| Refusal::Unreadable.into())
 }
 
 fn tagged(table: Table, key: &[u8]) -> Vec<u8> {

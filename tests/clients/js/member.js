@@ -24,6 +24,9 @@ const client = await mqtt.connectAsync(url, {
   reconnectPeriod: 0,
 });
 client.on("error", fail);
+client.on("packetreceive", ({ cmd, properties }) => {
+  if (cmd === "puback") say({ acked: Number(properties.userProperties.seq) });
+});
 client.on("message", (topic, payload) => say({ payload: JSON.parse(payload.toString()) }));
 const granted = await client.subscribeAsync("me/json/inbox/#", { qos: 1 });
 if (granted.some(({ qos }) => qos > 2)) fail(granted);
@@ -32,8 +35,7 @@ say({ ready: true });
 const sent = [];
 for await (const line of createInterface({ input: process.stdin })) {
   const { topic, payload } = JSON.parse(line);
-  const acked = client.publishAsync(topic, JSON.stringify(payload), { qos: 1 });
-  sent.push(acked.then((ack) => say({ acked: Number(ack.properties.userProperties.seq) }), fail));
+  sent.push(client.publishAsync(topic, JSON.stringify(payload), { qos: 1 }).catch(fail));
 }
 await Promise.all(sent);
 await client.endAsync();

@@ -307,7 +307,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Output::Resync => self.opening = Some(Bytes::new()),
                 Output::Close { reason, reason_string, will, session_expiry_s } => {
                     if let Some(reason) = reason.filter(|_| self.version == Version::V5) {
-                        let goodbye = Disconnect { reason_string, ..Disconnect::with(reason) };
+                        // Always with words: some clients overlook a DISCONNECT that has no properties.
+                        let words =
+                            reason_string.unwrap_or_else(|| Bytes::from_static(reason.text().as_bytes()));
+                        let goodbye = Disconnect { reason_string: Some(words), ..Disconnect::with(reason) };
                         self.send(&Packet::Disconnect(goodbye));
                     }
                     let give_up_at = self.now() + GOODBYE_MS;

@@ -45,15 +45,11 @@ pub(crate) struct Applier {
 impl Applier {
     /// Runs until the decider is gone, then applies what is left and syncs.
     pub(crate) fn run(mut self, nudges: &Receiver<()>) {
-        loop {
-            match nudges.recv_timeout(TICK) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {
-                    self.watch_space();
-                    self.apply_if_due();
-                    self.sync_if_due();
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+        // Until the decider is gone.
+        while let Ok(()) | Err(RecvTimeoutError::Timeout) = nudges.recv_timeout(TICK) {
+            self.watch_space();
+            self.apply_if_due();
+            self.sync_if_due();
         }
         // Twice: the run that was frozen, and the one that filled behind it.
         self.apply();
