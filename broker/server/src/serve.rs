@@ -112,7 +112,7 @@ pub enum ServeError {
     #[error(transparent)]
     Certificates(#[from] certificates::CertificateError),
     /// A plugin.
-    #[error("{0}")]
+    #[error(transparent)]
     Plugin(PluginError),
     /// The ledger.
     #[error(transparent)]
