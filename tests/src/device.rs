@@ -33,7 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// A device and how it connects: MQTT 5 over TCP with a session that stays for an hour, unless told otherwise.
 #[derive(Debug, Clone)]
 pub struct Device {
-    pub(crate) connect: Connect,
+    connect: Connect,
     via: Via,
     own_login: bool,
 }
@@ -153,13 +153,19 @@ impl Device {
     /// [`Closed::Refused`] with the CONNACK, [`Closed::Ended`] if the server ended the connection without one, or
     /// is not there.
     pub async fn try_connect(&self, broker: &Broker, user: &User) -> Result<Client, Closed> {
+        let connect = self.packet(user);
+        let stream = in_time("a connection", open(broker, self.via)).await.map_err(|_| Closed::Ended)?;
+        Client::handshake(stream, connect).await
+    }
+
+    /// The CONNECT of `user`.
+    pub fn packet(&self, user: &User) -> Connect {
         let mut connect = self.connect.clone();
         if !self.own_login {
             connect.username = Some(user.handle.clone().into());
             connect.password = Some(user.token.clone().into());
         }
-        let stream = in_time("a connection", open(broker, self.via)).await.map_err(|_| Closed::Ended)?;
-        Client::handshake(stream, connect).await
+        connect
     }
 
     /// A connection on which nothing was sent yet.

@@ -42,6 +42,20 @@ impl Message {
         self
     }
 
+    /// QoS 2.
+    #[must_use]
+    pub fn qos2(mut self) -> Self {
+        self.publish.qos = QoS::ExactlyOnce;
+        self
+    }
+
+    /// With a topic alias (5) beside its topic.
+    #[must_use]
+    pub fn topic_alias(mut self, alias: u16) -> Self {
+        self.publish.properties.topic_alias = Some(alias);
+        self
+    }
+
     /// With this packet id, and not the next free one.
     #[must_use]
     pub fn packet_id(mut self, id: PacketId) -> Self {

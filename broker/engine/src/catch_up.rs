@@ -14,6 +14,7 @@ use crate::{Channels, Domain, Entry, SessionConfig};
 /// The limits that stand in [`SessionConfig`], each at least 1.
 struct Limits {
     ready: u32,
+    ready_bytes: usize,
     page: u32,
     reads: u32,
 }
@@ -92,6 +93,8 @@ pub(crate) struct CatchUp<D: Domain> {
     queues: Lazy<Queues<D::Conversation>>,
     /// Messages in memory, over all conversations.
     ready: u32,
+    /// What they hold.
+    ready_bytes: usize,
     /// Places in memory that reads under way may fill.
     reserved: u32,
     reads: u32,
@@ -104,10 +107,12 @@ impl<D: Domain> CatchUp<D> {
             tracks: HashMap::new(),
             queues: Lazy::new(),
             ready: 0,
+            ready_bytes: 0,
             reserved: 0,
             reads: 0,
             limits: Limits {
                 ready: at_least_one(config.ready_messages_max),
+                ready_bytes: config.ready_bytes_max.max(1),
                 page: at_least_one(config.page_messages_max),
                 reads: at_least_one(config.reads_in_flight_max),
             },
@@ -124,7 +129,9 @@ impl<D: Domain> CatchUp<D> {
 
     pub(crate) fn follow(&mut self, conversation: D::Conversation, acked: u64, head: u64) {
         let track = self.tracks.entry(conversation).or_insert_with(|| Track::new(acked, head, true));
+        self.ready_bytes -= track.ready_bytes();
         self.ready -= track.follow(acked, head);
+        self.ready_bytes += track.ready_bytes();
         self.queues.made().file(conversation, track);
     }
 
@@ -133,6 +140,7 @@ impl<D: Domain> CatchUp<D> {
         let Some(track) = self.tracks.remove(&conversation) else { return false };
         self.queues.made().remove(conversation, &track);
         self.ready -= track.ready_len();
+        self.ready_bytes -= track.ready_bytes();
         if let Some(read) = track.reading() {
             self.reads -= 1;
             self.reserved -= read.limit;
@@ -163,9 +171,14 @@ impl<D: Domain> CatchUp<D> {
         if seq < next {
             return true;
         }
-        let room = self.ready + self.reserved < self.limits.ready;
+        let room =
+            self.ready + self.reserved < self.limits.ready && self.ready_bytes < self.limits.ready_bytes;
         if seq == next && (room || channels.is_empty()) {
-            self.ready += u32::from(track.push(seq, message, channels));
+            let bytes = D::message_bytes(&message);
+            if track.push(seq, message, bytes, channels) {
+                self.ready += 1;
+                self.ready_bytes += bytes;
+            }
         } else {
             track.saw(seq);
         }
@@ -189,8 +202,10 @@ impl<D: Domain> CatchUp<D> {
         let before = track.queued();
         let nothing_left = entries.is_empty();
         for entry in entries.into_iter().take(read.limit as usize) {
-            if entry.seq > track.queued() {
-                self.ready += u32::from(track.push(entry.seq, entry.message, entry.channels));
+            let bytes = D::message_bytes(&entry.message);
+            if entry.seq > track.queued() && track.push(entry.seq, entry.message, bytes, entry.channels) {
+                self.ready += 1;
+                self.ready_bytes += bytes;
             }
         }
         track.saw(head);
@@ -238,7 +253,10 @@ impl<D: Domain> CatchUp<D> {
             if acknowledged && !window_open {
                 return None;
             }
-            let Handed { seq, channel, message, complete } = track.take(acknowledged)?;
+            self.ready_bytes -= track.ready_bytes();
+            let handed = track.take(acknowledged);
+            self.ready_bytes += track.ready_bytes();
+            let Handed { seq, channel, message, complete } = handed?;
             if complete {
                 self.ready -= 1;
                 // The next message is the next conversation's.
@@ -280,7 +298,8 @@ impl<D: Domain> CatchUp<D> {
     pub(crate) fn next_read(&mut self) -> Option<Wanted<D>> {
         loop {
             let used = self.ready + self.reserved;
-            if self.reads >= self.limits.reads || (used > 0 && used * 2 >= self.limits.ready) {
+            let half_full = used * 2 >= self.limits.ready || self.ready_bytes * 2 >= self.limits.ready_bytes;
+            if self.reads >= self.limits.reads || (used > 0 && half_full) {
                 return None;
             }
             let conversation = self.queues.get_mut()?.behind.pop_front()?;

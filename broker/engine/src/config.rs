@@ -3,7 +3,7 @@
 use parlance_mqtt::Version;
 
 /// Limits and terms of one connection of a session. [`negotiate`](crate::negotiate) makes it; the server may
-/// lower or raise the four memory limits before it hands the value to the session.
+/// lower or raise the five memory limits before it hands the value to the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionConfig {
     /// Protocol version of the connection.
@@ -24,6 +24,8 @@ pub struct SessionConfig {
     pub problem_information: bool,
     /// Messages held in memory while they wait for the send window. More are read from the log later.
     pub ready_messages_max: usize,
+    /// About how many bytes these messages may hold. One page of a read may go beyond it.
+    pub ready_bytes_max: usize,
     /// Notes held while they wait for the send window. More are dropped, newest first.
     pub notes_max: usize,
     /// Messages asked for by one log read.
@@ -35,6 +37,8 @@ pub struct SessionConfig {
 impl SessionConfig {
     /// Default of [`ready_messages_max`](Self::ready_messages_max).
     pub const READY_MESSAGES_MAX: usize = 256;
+    /// Default of [`ready_bytes_max`](Self::ready_bytes_max).
+    pub const READY_BYTES_MAX: usize = 1 << 20;
     /// Default of [`notes_max`](Self::notes_max).
     pub const NOTES_MAX: usize = 256;
     /// Default of [`page_messages_max`](Self::page_messages_max).

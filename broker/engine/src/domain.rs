@@ -15,6 +15,12 @@ pub trait Domain {
     type Message: Clone;
     /// An event, receipt, typing sign or reply, shared: a clone must be cheap. Kept until it is acknowledged.
     type Note: Clone;
+
+    /// About how much memory a message holds, bytes: what is in memory is bounded by it. 0: not worth counting.
+    fn message_bytes(message: &Self::Message) -> usize {
+        let _ = message;
+        0
+    }
 }
 
 /// One record of the log, as the answer to [`Output::ReadLog`](crate::Output::ReadLog).

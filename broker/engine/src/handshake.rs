@@ -125,6 +125,7 @@ fn session_config(connect: &Connect, limits: &HandshakeLimits) -> SessionConfig 
         session_expiry_s_max: limits.session_expiry_s_max,
         problem_information: connect.request_problem_information.unwrap_or(true),
         ready_messages_max: SessionConfig::READY_MESSAGES_MAX,
+        ready_bytes_max: SessionConfig::READY_BYTES_MAX,
         notes_max: SessionConfig::NOTES_MAX,
         page_messages_max: SessionConfig::PAGE_MESSAGES_MAX,
         reads_in_flight_max: SessionConfig::READS_IN_FLIGHT_MAX,

@@ -23,6 +23,10 @@ use crate::{
 /// How long a read that brought nothing, though something was announced, waits before it is asked again.
 const READ_RETRY_MS: u64 = 200;
 
+/// Answers and requests that may wait to be polled before no more input is accepted: a client that does not take its
+/// answers is not heard.
+const CONTROL_MAX: usize = 1024;
+
 /// SUBSCRIBE and UNSUBSCRIBE packets that may wait for their answer before no more input is accepted.
 const REQUESTS_MAX: u16 = 16;
 
@@ -196,7 +200,7 @@ impl<D: Domain> Session<D> {
     pub fn accepts_input(&self) -> bool {
         let full = self.config.version == Version::V3
             && self.received.len() >= usize::from(self.config.receive_maximum);
-        !full && self.requests < REQUESTS_MAX
+        !full && self.requests < REQUESTS_MAX && self.control.len() < CONTROL_MAX
     }
 
     /// How a publish ended. PUBACKs leave in the order of the PUBLISH packets (MQTT-4.6.0-2), so this one may

@@ -17,6 +17,8 @@ struct Ready<M> {
     upto: u64,
     /// Channels that have not got it yet; never empty.
     channels: Channels,
+    /// What it holds.
+    bytes: usize,
     message: M,
 }
 
@@ -60,6 +62,8 @@ pub(crate) struct Track<M> {
     /// Last `acked` that the server was told.
     reported: u64,
     ready: VecDeque<Ready<M>>,
+    /// Sum over `ready`.
+    ready_bytes: usize,
     outstanding: VecDeque<Outstanding>,
     read: Option<Read>,
     /// The last read brought nothing though there should be something: wait before the next.
@@ -77,6 +81,7 @@ impl<M: Clone> Track<M> {
             head: head.max(acked),
             reported: acked,
             ready: VecDeque::new(),
+            ready_bytes: 0,
             outstanding: VecDeque::new(),
             read: None,
             stalled: false,
@@ -108,6 +113,10 @@ impl<M: Clone> Track<M> {
         self.ready.len() as u32
     }
 
+    pub(crate) fn ready_bytes(&self) -> usize {
+        self.ready_bytes
+    }
+
     pub(crate) fn is_followed(&self) -> bool {
         self.followed
     }
@@ -128,7 +137,7 @@ impl<M: Clone> Track<M> {
             self.outstanding.pop_front();
         }
         while self.ready.front().is_some_and(|first| first.seq <= acked) {
-            self.sent = self.ready.pop_front().map_or(self.sent, |first| first.upto);
+            self.sent = self.pop_ready().map_or(self.sent, |first| first.upto);
         }
         self.sent = self.sent.max(acked);
         self.trim();
@@ -156,7 +165,7 @@ impl<M: Clone> Track<M> {
 
     /// Queues the message at `seq`, which is beyond `queued`; what lies between does not exist any more.
     /// Returns whether it went into memory: false if no channel needs it.
-    pub(crate) fn push(&mut self, seq: u64, message: M, channels: Channels) -> bool {
+    pub(crate) fn push(&mut self, seq: u64, message: M, bytes: usize, channels: Channels) -> bool {
         debug_assert!(seq > self.queued(), "messages are queued in order");
         self.saw(seq);
         self.pass(seq - 1);
@@ -167,7 +176,8 @@ impl<M: Clone> Track<M> {
             self.pass(seq);
             return false;
         }
-        self.ready.push_back(Ready { seq, upto: seq, channels, message });
+        self.ready_bytes += bytes;
+        self.ready.push_back(Ready { seq, upto: seq, channels, bytes, message });
         true
     }
 
@@ -183,7 +193,7 @@ impl<M: Clone> Track<M> {
         let seq = first.seq;
         first.channels = first.channels.without(channel);
         let (message, complete) = if first.channels.is_empty() {
-            let first = self.ready.pop_front()?;
+            let first = self.pop_ready()?;
             self.sent = first.upto;
             (first.message, true)
         } else {
@@ -274,6 +284,12 @@ impl<M: Clone> Track<M> {
         if self.outstanding.is_empty() {
             self.outstanding = VecDeque::new();
         }
+    }
+
+    fn pop_ready(&mut self) -> Option<Ready<M>> {
+        let first = self.ready.pop_front()?;
+        self.ready_bytes -= first.bytes;
+        Some(first)
     }
 
     fn hand_out(&mut self, seq: u64, channel: u8) {

@@ -167,6 +167,14 @@ pub fn run(config: Config, plugins: &dyn Plugins) -> Result<(), ServeError> {
         0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         workers => workers,
     };
+    if let Some(files_max) = listen::descriptors::raise_limit()
+        && files_max < config.limits.connections_max as u64
+    {
+        tracing::info!(
+            files_max,
+            "no more connections than open files: raise the hard limit (ulimit -Hn) for more"
+        );
+    }
     let data_dir = config.data_dir.clone();
     let fresh = !data_dir.exists();
     // Ports first: a second server is stopped here, before it touches anything.
@@ -217,11 +225,24 @@ fn metrics_handle() -> PrometheusHandle {
         .clone()
 }
 
+/// How often the samples of histograms are summed up.
+const METRICS_SUMMED_EVERY: Duration = Duration::from_secs(5);
+
+/// Samples are kept one by one until somebody asks for the metrics: without this they would pile up where nobody does.
+async fn sum_up_metrics(metrics: PrometheusHandle) {
+    let mut every = tokio::time::interval(METRICS_SUMMED_EVERY);
+    loop {
+        every.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
 fn ledger_options(config: &Config) -> LedgerOptions {
     LedgerOptions {
         data_dir: config.data_dir.clone(),
         journal_segment_bytes: config.store.journal_segment_bytes,
         queue_max: config.limits.ledger_queue_max,
+        queue_bytes_max: config.limits.ledger_queue_bytes_max,
         message_bytes_max: config.limits.message_bytes_max,
         receipts_live_members_max: config.limits.receipts_live_members_max,
         conversations_cached_max: config.limits.conversations_cached_max,
@@ -346,8 +367,10 @@ fn serve(
     }
     runtime()?.block_on(async {
         let expiry = tokio::spawn(crate::expiry::run(context.clone()));
+        let summing = tokio::spawn(sum_up_metrics(context.metrics.clone()));
         wait_for_signal().await;
         expiry.abort();
+        summing.abort();
         tracing::info!("stopping");
         stop.send_replace(Stage::Stopping);
         let peers = context.hub.close_all(ReasonCode::ServerShuttingDown, "the broker is shutting down");

@@ -15,4 +15,8 @@ impl Domain for Messenger {
     type User = UserId;
     type Message = Arc<Committed>;
     type Note = PublishTemplate;
+
+    fn message_bytes(message: &Arc<Committed>) -> usize {
+        message.bytes()
+    }
 }

@@ -3,7 +3,7 @@
 use crate::{hub::Hub, ledger::now_ms};
 use parlance_plugin_api::{
     UserId,
-    ledger::{Ledger, LedgerError, TransactError, Transaction, transact},
+    ledger::{Ledger, LedgerError, TransactError, Transaction, View, transact},
     record::{self, DeviceId, DeviceRecord, SessionRecord, StoredSubscription, device_key},
     store::{Direction, Scan, StoreError, Table},
 };
@@ -51,10 +51,29 @@ pub(crate) async fn open(
     if owner.assigned && expiry_s == 0 {
         return Ok(Opened { began_ms: now_ms(), ..Opened::default() });
     }
-    let (owner, hub) = (owner.clone(), hub.clone());
-    transact(ledger, move |tx| open_in(tx, &hub, &owner, clean_start, expiry_s, devices_max))
-        .await
-        .map_err(flat)
+    let (writer, hub) = (owner.clone(), hub.clone());
+    let opened =
+        transact(ledger, move |tx| open_in(tx, &hub, &writer, clean_start, expiry_s, devices_max)).await;
+    match opened.map_err(flat) {
+        Err(LedgerError::Full) => open_unwritten(ledger, owner, clean_start),
+        opened => opened,
+    }
+}
+
+/// A full disk does not keep people from reading: the session is opened as it is, and nothing of that is written down.
+/// One that should be discarded cannot be: that stays refused.
+fn open_unwritten(view: &dyn View, owner: &Owner, clean_start: bool) -> Result<Opened, LedgerError> {
+    let failed = |error: StoreError| LedgerError::Store(error.to_string());
+    let stored = view.get(Table::Sessions, &device_key(owner.user, owner.device)).map_err(failed)?;
+    let now = now_ms();
+    let earlier = stored.and_then(record::decode::<SessionRecord>).filter(|session| !is_over(session, now));
+    match earlier {
+        Some(_) if clean_start => Err(LedgerError::Full),
+        Some(session) => {
+            Ok(Opened { present: true, began_ms: session.began_ms, subscriptions: session.subscriptions })
+        }
+        None => Ok(Opened { began_ms: now, ..Opened::default() }),
+    }
 }
 
 fn open_in(
@@ -167,6 +186,11 @@ pub(crate) async fn save_subscriptions(
     subscriptions: Vec<StoredSubscription>,
 ) -> Result<(), LedgerError> {
     let key = device_key(owner.user, owner.device);
+    // Clients subscribe anew each time they come: what is kept already is not written again, whatever the disk says.
+    let kept = ledger.get(Table::Sessions, &key).ok().flatten().and_then(record::decode::<SessionRecord>);
+    if kept.is_some_and(|session| session.subscriptions == subscriptions) {
+        return Ok(());
+    }
     let save = move |tx: &mut dyn Transaction| {
         let session: Option<SessionRecord> = tx.get(Table::Sessions, &key)?.and_then(record::decode);
         if let Some(mut session) = session {

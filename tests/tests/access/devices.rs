@@ -51,7 +51,10 @@ async fn a_removed_device_is_forgotten_connected_or_not() {
             server.call(&bob.token, "removeDevice", json!({"clientId": "lost"})).await;
             if let Some(mut lost) = lost {
                 let closed = lost.closed().await;
-                assert!(matches!(closed.reason(), None | Some(ReasonCode::AdministrativeAction)), "{closed:?}");
+                assert!(
+                    matches!(closed.reason(), None | Some(ReasonCode::AdministrativeAction)),
+                    "{closed:?}"
+                );
             }
             // The call is answered when it is forgotten for good: nothing brings it back.
             let devices = server.call(&bob.token, "devices", json!({})).await;

@@ -34,7 +34,10 @@ async fn the_operator_does_over_mqtt_what_it_does_over_http() {
         assert_eq!(call(&mut console, "conversations", json!({})).await["conversations"], json!([]));
         let disabled = call(&mut console, "admin.setDisabled", json!({"user": user, "disabled": true})).await;
         assert_eq!(disabled, json!({}));
-        assert_eq!(server.try_call(token, "me", json!({})).await.expect_err("disabled").code, "account_disabled");
+        assert_eq!(
+            server.try_call(token, "me", json!({})).await.expect_err("disabled").code,
+            "account_disabled"
+        );
     }
 }
 
@@ -62,7 +65,11 @@ async fn the_operator_leaves_no_session_and_meets_nobody() {
     assert_eq!(devices["devices"].as_array().map(Vec::len), Some(1));
     for wrong in [Some("alice"), Some("@admin"), Some("ADMIN")] {
         let refused = Device::new("x").login(wrong, Some(&token)).try_connect(&server, &user).await;
-        assert_eq!(refused.expect_err("refused").reason(), Some(ReasonCode::BadUserNameOrPassword), "{wrong:?}");
+        assert_eq!(
+            refused.expect_err("refused").reason(),
+            Some(ReasonCode::BadUserNameOrPassword),
+            "{wrong:?}"
+        );
     }
 }
 

@@ -39,8 +39,7 @@ async fn who_joins_sees_nothing_of_before() {
     let eve = broker.user("eve").await;
     let mut devices = Vec::new();
     for version in [Version::V3, Version::V5] {
-        let mut device =
-            Device::new(format!("{version:?}")).version(version).connect(broker, &eve).await;
+        let mut device = Device::new(format!("{version:?}")).version(version).connect(broker, &eve).await;
         device.subscribe("me/json/inbox/#").await;
         devices.push(device);
     }
@@ -76,7 +75,8 @@ async fn who_comes_back_sees_nothing_of_between() {
         send(broker, alice, &world.group, &format!("between {number}")).await;
     }
     broker.call(&alice.token, "addMembers", add).await;
-    let joined = broker.conversation(&removed.token, &world.group).await.expect("a member")["joinedSeq"].clone();
+    let joined =
+        broker.conversation(&removed.token, &world.group).await.expect("a member")["joinedSeq"].clone();
     send(broker, alice, &world.group, "after").await;
     let mut phone = Device::new("phone").connect(broker, removed).await;
     assert!(phone.session_present());

@@ -5,7 +5,7 @@ use super::{
     way::WAYS,
     world::{Who, World},
 };
-use parlance_tests::{Broker, Device, User, mqtt::ReasonCode};
+use parlance_tests::{Broker, Device, PATIENCE, User, eventually, mqtt::ReasonCode};
 use serde_json::json;
 
 /// Comes back as the same device: the server has then finished with the connection before, its will included.
@@ -43,20 +43,20 @@ async fn a_will_that_is_allowed_is_a_message() {
 #[tokio::test]
 async fn a_will_is_no_last_word_of_an_account_that_ended() {
     let mut world = World::new().await;
-    for way in WAYS {
-        let doomed = world.server.user(&format!("doomed-{}", world.server.metric("parlance_connects_total").await)).await;
+    for (number, way) in WAYS.into_iter().enumerate() {
+        let doomed = world.server.user(&format!("doomed{number}")).await;
         let device = way.device("phone").will("user/@alice/text", "my last word");
         let mut phone = device.connect(&world.server, &doomed).await;
         world.server.admin("setDisabled", json!({"user": doomed.id, "disabled": true})).await;
         phone.closed().await;
-        let logged_out = world.server.user(&format!("out-{}", doomed.handle)).await;
+        let logged_out = world.server.user(&format!("out{number}")).await;
         let mut phone = device.connect(&world.server, &logged_out).await;
         world.server.call(&logged_out.token, "logout", json!({"everywhere": true})).await;
         let closed = phone.closed().await;
         assert!(matches!(closed.reason(), None | Some(ReasonCode::NotAuthorized)), "{closed:?}");
     }
     // Both have left when nobody but the witnesses and the clock is connected.
-    parlance_tests::eventually(parlance_tests::PATIENCE, "they have left", async || {
+    eventually(PATIENCE, "they have left", async || {
         (world.server.metric("parlance_connections").await <= 3.0).then_some(())
     })
     .await;

@@ -1,6 +1,6 @@
 //! Those who must not be disturbed, and those who try.
 
-use parlance_tests::{Broker, Client, Device, Server, User, eventually, PATIENCE};
+use parlance_tests::{Broker, Client, Device, PATIENCE, Server, User, eventually};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ impl World {
 
         let read = format!("messages.read:{bots}");
         let write = format!("messages.send:{bots}");
-        let operator = User { handle: "admin".into(), token: server.admin_token().to_owned(), ..clock.clone() };
+        let operator =
+            User { handle: "admin".into(), token: server.admin_token().to_owned(), ..clock.clone() };
         let actors = vec![
             mallory,
             removed,

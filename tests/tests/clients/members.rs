@@ -16,9 +16,9 @@ const REQUESTS_MAX: usize = 64;
 /// A member of a conversation.
 pub(crate) enum Member {
     /// A script of `tests/clients`: JSON lines in and out.
-    Script { process: Process, early: VecDeque<Value> },
+    Script { process: Box<Process>, early: VecDeque<Value> },
     /// Two devices of one user: `mosquitto_sub` reads, `mosquitto_pub` writes to one topic.
-    Mosquitto { reader: Process, writer: Process, topic: String },
+    Mosquitto { reader: Box<Process>, writer: Box<Process>, topic: String },
     /// rumqttc, in this program.
     Rumqttc { client: AsyncClient, came: mpsc::UnboundedReceiver<Value>, task: JoinHandle<()> },
 }
@@ -47,7 +47,7 @@ impl Member {
             let line = process.json().await;
             match payload(&line) {
                 Some(message) => early.push_back(message),
-                None if line["ready"] == true => return Self::Script { process, early },
+                None if line["ready"] == true => return Self::Script { process: Box::new(process), early },
                 None => panic!("{line}"),
             }
         }
@@ -77,7 +77,7 @@ impl Member {
         let reader = Process::start("mosquitto_sub", &[&common[..], &read].concat(), &[]);
         let writer = Process::start("mosquitto_pub", &[&common[..], &write].concat(), &[]);
         // What is written before it has subscribed waits for it.
-        Self::Mosquitto { reader, writer, topic: topic.to_owned() }
+        Self::Mosquitto { reader: Box::new(reader), writer: Box::new(writer), topic: topic.to_owned() }
     }
 
     /// rumqttc: MQTT 5 over TCP.

@@ -4,10 +4,14 @@
 //! the machine's own, so a repetition is near, not the same.
 
 mod book;
+mod damage;
+mod disk;
 mod kill;
 mod power;
 mod publisher;
 mod rng;
+mod segment;
+mod started;
 mod volume;
 mod watcher;
 mod world;

@@ -7,16 +7,14 @@
 use crate::{
     book::{Entry, History},
     rng::{Rng, seed},
+    started::started,
     volume::{Volume, skipped},
     world::{World, lost},
 };
 use parlance_tests::{Engine, Options, Server};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{collections::HashMap, time::Instant};
-use tokio::{
-    task::{LocalSet, block_in_place, spawn_local},
-    time::sleep,
-};
+use tokio::{task::block_in_place, time::sleep};
 
 const ROUNDS: usize = 20;
 const VOLUME_BYTES: u64 = 1 << 30;
@@ -128,11 +126,9 @@ fn signal(server: &Server, signal: Signal) {
 
 async fn open(engine: Engine, cut: Volume, world: &World, acknowledged: &HashMap<String, Entry>) -> Found {
     let options = options(engine).data_dir(cut.path().join("data"));
-    // A server that does not start is a panic of the harness, and here a result.
-    let local = LocalSet::new();
-    let server = match local.run_until(async { spawn_local(Server::start(options)).await }).await {
+    let server = match started(options).await {
         Ok(server) => server,
-        Err(error) => return Found::Refused(panic_text(error)),
+        Err(why) => return Found::Refused(why),
     };
     let histories = world.histories(&server).await;
     drop(server);
@@ -145,10 +141,4 @@ async fn open(engine: Engine, cut: Volume, world: &World, acknowledged: &HashMap
         lost: lost(acknowledged, &histories),
         problems: histories.iter().flat_map(wrong).collect(),
     }
-}
-
-fn panic_text(error: tokio::task::JoinError) -> String {
-    let Ok(panic) = error.try_into_panic() else { return String::new() };
-    let text = panic.downcast::<String>().map(|text| *text);
-    text.unwrap_or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned()).unwrap_or_default())
 }

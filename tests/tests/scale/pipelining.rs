@@ -10,7 +10,12 @@ use parlance_tests::{
     Server,
     mqtt::{Packet, PacketId, QoS, ReasonCode},
 };
-use std::time::Instant;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
 
 /// `limits.receive_maximum`.
 const RECEIVE_MAXIMUM: u16 = 16;
@@ -50,24 +55,37 @@ async fn pipeline(server: &Server, login: &Login, topic: &'static str, count: us
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_3_1_1_client_that_never_waits_is_slowed_down_and_loses_nothing() {
-    const MESSAGES: usize = 20_000;
-    let server = small_server().await;
-    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    const MESSAGES: usize = 5_000;
+    /// Together they are more than the ledger's queue takes.
+    const PUBLISHERS: usize = 4;
+    let server = Arc::new(small_server().await);
+    let (writers, bob) = (server.many_users("writer", PUBLISHERS).await, server.user("bob").await);
     let mut phone = Wire::connect(&server, &Login::new("phone", &bob)).await;
     phone.subscribe(QoS::AtLeastOnce).await;
     let began = Instant::now();
-    pipeline(&server, &Login::new("pen", &alice).v3(), "user/@bob/text", MESSAGES, 100).await;
+    let mut tasks = JoinSet::new();
+    for writer in &writers {
+        let (server, login) = (server.clone(), Login::new("pen", writer).v3());
+        tasks.spawn(async move { pipeline(&server, &login, "user/@bob/text", MESSAGES, 100).await });
+    }
+    within("everything is acknowledged", tasks.join_all()).await;
     let waits = server.metric("parlance_ledger_queue_full_total").await;
-    println!("pipelining: {MESSAGES} publishes in {:.1?}, {waits} waits for the ledger", began.elapsed());
+    println!(
+        "pipelining: {} publishes of {PUBLISHERS} clients in {:.1?}, {waits} waits for the ledger",
+        PUBLISHERS * MESSAGES,
+        began.elapsed()
+    );
     assert!(waits > 0.0, "the ledger's queue was never full: this test shows nothing");
-    let mut next = 0;
+    let mut next: HashMap<String, u64> = HashMap::new();
     phone
-        .take(MESSAGES, |delivery| {
-            assert_eq!(delivery.seq(), next + 1);
-            assert_eq!(head_of(delivery.text()), next.to_string());
-            next += 1;
+        .take(PUBLISHERS * MESSAGES, |delivery| {
+            let last = next.entry(delivery.topic().to_owned()).or_default();
+            assert_eq!(delivery.seq(), *last + 1);
+            assert_eq!(head_of(delivery.text()), last.to_string());
+            *last += 1;
         })
         .await;
+    assert!(next.len() == PUBLISHERS && next.values().all(|last| *last == MESSAGES as u64));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,13 +95,12 @@ async fn large_messages_that_wait_for_the_ledger_wait_outside() {
     const MESSAGE_BYTES: usize = 200_000;
     /// By how much memory may grow while 640 MB are written at once, bytes.
     const GROWTH_BYTES_MAX: u64 = 224 << 20;
-    let server =
-        std::sync::Arc::new(Server::start(Server::options().set("STORE__RUN_BYTES_MAX", 4 << 20)).await);
+    let server = Arc::new(Server::start(Server::options().set("STORE__RUN_BYTES_MAX", 4 << 20)).await);
     let users = server.many_users("writer", PUBLISHERS).await;
     server.user("bob").await;
     let before = Memory::of(server.pid());
     let began = Instant::now();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for user in users {
         let server = server.clone();
         tasks.spawn(async move {
@@ -135,4 +152,44 @@ async fn an_mqtt_5_client_is_closed_beyond_its_receive_maximum_and_never_within_
         let text = history[*seq as usize - 1]["text"].as_str().expect("a text");
         assert_eq!(head_of(text), number.to_string(), "at {seq}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_take_its_answers_is_not_heard() {
+    /// More than all the buffers on the way hold.
+    const PINGS_MAX: usize = 64 << 20;
+    const PINGS: usize = 8_192;
+    /// By how much memory may grow while a client asks and does not listen, bytes.
+    const GROWTH_BYTES_MAX: u64 = 16 << 20;
+    /// When so long nothing more can be written, the server has stopped reading.
+    const STUCK: Duration = Duration::from_secs(2);
+    let server = Server::start(Server::options().set("LIMITS__WRITE_TIMEOUT_MS", 600_000)).await;
+    let alice = server.user("alice").await;
+    let Wire { mut reader, mut writer, .. } =
+        Wire::connect(&server, &Login::new("phone", &alice).receive_buffer(4 << 10)).await;
+    let before = Memory::of(server.pid());
+    let mut asked = 0;
+    loop {
+        assert!(asked < PINGS_MAX, "the server goes on reading");
+        (0..PINGS).for_each(|_| writer.push(&Packet::PingReq));
+        asked += PINGS;
+        match tokio::time::timeout(STUCK, writer.write()).await {
+            Ok(written) => assert!(written, "the connection is open"),
+            Err(_) => break,
+        }
+    }
+    let after = Memory::of(server.pid());
+    println!("pipelining: stuck after {asked} pings; memory {before} before, {after} after");
+    let growth = after.growth_since(before);
+    assert!(growth < GROWTH_BYTES_MAX, "memory grew by {:.0} MiB", mib(growth));
+    // When it listens, it is heard again, and gets every answer.
+    let writing = tokio::spawn(async move {
+        assert!(writer.flush().await);
+        writer
+    });
+    for answered in 0..asked {
+        let packet = reader.next().await;
+        assert!(matches!(packet, Some(Packet::PingResp)), "{answered} of {asked}: {packet:?}");
+    }
+    writing.await.expect("everything was written");
 }

@@ -86,7 +86,9 @@ mod live {
         // So many in flight that the socket is what stops a slow reader, not the window.
         let options = Server::options()
             .set("STORE__RUN_BYTES_MAX", RUN_BYTES_MAX)
-            .set("LIMITS__INFLIGHT_MESSAGES_MAX", 65_535);
+            .set("LIMITS__INFLIGHT_MESSAGES_MAX", 65_535)
+            // Nobody is closed for being slow: that is another test's.
+            .set("LIMITS__WRITE_TIMEOUT_MS", 600_000);
         let server = Arc::new(Server::start(options).await);
         let users = server.many_users("reader", FAST + 3).await;
         let writer = server.user("writer").await;
@@ -196,5 +198,49 @@ mod returning {
         }
         within("everybody catches up", reading.join_all()).await;
         println!("returning: everybody caught up in {:.1?}", began.elapsed());
+    }
+}
+
+mod given_up {
+    use super::*;
+    use parlance_tests::mqtt::Packet;
+
+    const MESSAGES: usize = 1_000;
+    const MESSAGE_BYTES: usize = 32_768;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn after_a_while_it_is_closed_and_gets_the_rest_when_it_returns() {
+        let options = Server::options()
+            .set("LIMITS__WRITE_TIMEOUT_MS", 500)
+            .set("LIMITS__INFLIGHT_MESSAGES_MAX", 65_535);
+        let server = Server::start(options).await;
+        let (reader, writer) = (server.user("reader").await, server.user("writer").await);
+        let group = server.group(&writer, "talk", &[&reader]).await;
+        let login = Login::new("slow", &reader).receive_buffer(SLOW_BUFFER_BYTES);
+        let mut wire = Wire::connect(&server, &login).await;
+        wire.subscribe(QoS::AtLeastOnce).await;
+        publish_to_group(&server, &writer, &group, MESSAGES, MESSAGE_BYTES).await;
+        eventually(DEADLINE, "the server gives up", async || {
+            (server.metric("parlance_write_timeouts_total").await > 0.0).then_some(())
+        })
+        .await;
+        // What was in the socket is still there; acknowledgements of it go nowhere.
+        let (mut got, mut next) = (0, 1);
+        while let Some(Packet::Publish(publish)) = wire.reader.next().await {
+            assert_eq!(Delivery(publish).seq(), next);
+            (got, next) = (got + 1, next + 1);
+        }
+        println!("given up: {got} of {MESSAGES} messages were on their way");
+        assert!(got < MESSAGES, "the server gave up too late for this test");
+        let mut again = Wire::connect(&server, &login).await;
+        assert!(again.present);
+        let mut next = 1;
+        let all = MESSAGES + 1; // with the entry that made the group
+        again
+            .take(all, |delivery| {
+                assert_eq!(delivery.seq(), next);
+                next += 1;
+            })
+            .await;
     }
 }

@@ -137,9 +137,12 @@ impl Writer {
 
     /// Writes what was pushed. False: the server has closed.
     pub(crate) async fn flush(&mut self) -> bool {
-        let written = within("writing", self.stream.write_all(&self.out)).await;
-        self.out.clear();
-        written.is_ok()
+        within("writing", self.write()).await
+    }
+
+    /// As [`flush`](Self::flush), however long it takes. Can be abandoned: what was not written stays.
+    pub(crate) async fn write(&mut self) -> bool {
+        self.stream.write_all_buf(&mut self.out).await.is_ok()
     }
 }
 

@@ -175,6 +175,33 @@ fn rule_6_memory_is_bounded_and_nothing_is_lost() {
 }
 
 #[test]
+fn rule_6_memory_is_bounded_by_bytes_too() {
+    let config =
+        SessionConfig { send_window: 1, ready_bytes_max: 3 * MESSAGE_BYTES, ..config(Version::V5) };
+    let mut session: TestSession = Session::new(config, NOW);
+    session.track(1, 0, 0);
+    announce(&mut session, 1, 1);
+    assert_eq!(deliveries(&mut session), [(1001, 1, false)]);
+    // The window is shut: three find room, the others are left to the log.
+    for seq in 2..=6 {
+        announce(&mut session, 1, seq);
+    }
+    for packet_id in 1..=2 {
+        assert!(!words(&mut session).iter().any(|word| word.starts_with("ReadLog")), "half full");
+        ack(&mut session, [packet_id]);
+    }
+    let told = words(&mut session);
+    assert_eq!(told[1], "ReadLog(1 after 4 limit 4)", "less than half is left: {told:?}");
+    session.page(1, 4, entries(1, 5..=6), 6);
+    let mut seen = Vec::new();
+    for packet_id in 3..=6 {
+        ack(&mut session, [packet_id]);
+        seen.extend(deliveries(&mut session).iter().map(|(message, ..)| *message));
+    }
+    assert_eq!(seen, [1004, 1005, 1006]);
+}
+
+#[test]
 fn reads_under_way_are_bounded() {
     let config = SessionConfig { ready_messages_max: 100, ..config(Version::V5) };
     let mut session: TestSession = Session::new(config, NOW);

@@ -12,7 +12,14 @@ impl Domain for Numbers {
     /// Conversation × 1000 + seq.
     type Message = u64;
     type Note = &'static str;
+
+    fn message_bytes(_: &u64) -> usize {
+        MESSAGE_BYTES
+    }
 }
+
+/// What each message is said to hold.
+pub(crate) const MESSAGE_BYTES: usize = 10;
 
 pub(crate) type TestSession = Session<Numbers>;
 pub(crate) type TestOutput = Output<Numbers>;
@@ -32,6 +39,7 @@ pub(crate) fn config(version: Version) -> SessionConfig {
         session_expiry_s_max: 7_200,
         problem_information: true,
         ready_messages_max: 8,
+        ready_bytes_max: 1_000,
         notes_max: 4,
         page_messages_max: 4,
         reads_in_flight_max: 2,

@@ -103,6 +103,7 @@ impl Device {
                 session_expiry_s_max: 100,
                 problem_information: true,
                 ready_messages_max: memory,
+                ready_bytes_max: SessionConfig::READY_BYTES_MAX,
                 notes_max: 3,
                 page_messages_max: 3,
                 reads_in_flight_max: 2,

@@ -35,6 +35,8 @@ section! {
         inflight_messages_max: u16 = 256, in 1..=65_535;
         /// Messages of one session in memory behind those; more are read from the log later.
         ready_messages_max: usize = 256, in 1..=65_536;
+        /// Their size, bytes.
+        ready_bytes_max: usize = 1_048_576, in 1_024..=1_073_741_824;
         /// Receipts, events and replies of one session in memory; more are dropped and counted.
         notes_max: usize = 256, in 1..=65_536;
         /// Messages that one read of the log brings to a session that catches up.
@@ -61,5 +63,7 @@ section! {
         conversations_cached_max: usize = 65_536, in 16..=100_000_000;
         /// Commands that wait for the journal. Beyond it senders wait.
         ledger_queue_max: usize = 65_536, in 16..=16_777_216;
+        /// Content of the messages among them, bytes. Beyond it senders wait.
+        ledger_queue_bytes_max: usize = 67_108_864, in 65_536..=1_073_741_824;
     }
 }

@@ -208,6 +208,7 @@ async fn finish<S: Transport>(
     let limits = &context.config.limits;
     let config = SessionConfig {
         ready_messages_max: limits.ready_messages_max,
+        ready_bytes_max: limits.ready_bytes_max,
         notes_max: limits.notes_max,
         page_messages_max: limits.page_messages_max,
         reads_in_flight_max: limits.reads_in_flight_max,
@@ -247,6 +248,8 @@ async fn finish<S: Transport>(
         last_typing: None,
         // Clients may send more before they have seen CONNACK (MQTT-3.1.4-5).
         undecoded: true,
+        stuck_since: None,
+        undecided: std::collections::BTreeMap::new(),
         unanswered: 0,
         draining: false,
         closing: None,

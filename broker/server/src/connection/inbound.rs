@@ -39,17 +39,22 @@ impl<S: Transport> Connection<S> {
             Ok(routed) => self.carry_out(ticket, routed),
             Err(error) => Err(error),
         };
-        if let Err(error) = outcome {
-            self.refuse(ticket, topic.as_ref().map_or("", |topic| topic.as_str()), &error);
+        match (outcome, topic) {
+            (Err(error), topic) => {
+                self.refuse(ticket, topic.as_ref().map_or("", |topic| topic.as_str()), &error);
+            }
+            // Who is told of a refusal by an event must be told of which publish.
+            (Ok(()), Some(topic)) if self.version == Version::V3 && ticket.needs_answer() => {
+                self.undecided.insert(ticket, topic);
+            }
+            (Ok(()), _) => {}
         }
     }
 
     fn carry_out(&mut self, ticket: Ticket, routed: Routed) -> Result<(), ApiError> {
         match routed {
             Routed::Send(intent) => {
-                let done =
-                    if ticket.needs_answer() { Done::Peer(self.peer.clone(), ticket) } else { Done::Nobody };
-                self.push(Command::Send(intent, done));
+                self.push(Command::Send(intent, Done::Peer(self.peer.clone(), ticket)));
             }
             Routed::Read { conversation, seq } => self.mark_read(ticket, conversation, seq)?,
             Routed::Typing { target, typing } => {
@@ -122,7 +127,7 @@ impl<S: Transport> Connection<S> {
     pub(super) fn rpc_done(&mut self, done: RpcDone) {
         self.rpcs = self.rpcs.saturating_sub(1);
         if let Some(error) = done.problem {
-            return self.refuse(done.ticket, "", &error);
+            return self.refuse_decided(done.ticket, &error);
         }
         let Some((topic, template)) = done.reply else {
             return self.answer(done.ticket, PublishOutcome::success());
@@ -151,8 +156,14 @@ impl<S: Transport> Connection<S> {
                 let outcome = PublishOutcome { user_properties, ..PublishOutcome::success() };
                 self.answer(ticket, outcome);
             }
-            Err(refusal) => self.refuse(ticket, "", &refusal.into()),
+            Err(refusal) => self.refuse_decided(ticket, &refusal.into()),
         }
+    }
+
+    /// Answers a publish that was refused after it had been passed on.
+    fn refuse_decided(&mut self, ticket: Ticket, error: &ApiError) {
+        let topic = self.undecided.remove(&ticket);
+        self.refuse(ticket, topic.as_ref().map_or("", |topic| topic.as_str()), error);
     }
 
     /// Answers a publish that was refused. 3.1.1 has no way to say so in the acknowledgement, and a message without one

@@ -105,13 +105,28 @@ impl<S: Transport> Stream<S> {
         self.inner.flush().await
     }
 
-    /// Closes the sending side, waiting at most so long.
+    /// Closes the sending side and waits until the other end has closed too, at most so long. What it still sends is not
+    /// looked at, but it is read: a socket that is closed with something unread resets the connection, and what was
+    /// written last may be lost with it (RFC 1122, 4.2.2.13).
     pub(super) async fn shutdown(&mut self, wait: Duration) {
         // The other end may be gone already: there is nobody to tell then.
         let _ = tokio::time::timeout(wait, async {
             let _ = self.inner.flush().await;
             let _ = self.inner.shutdown().await;
+            while let Ok(1..) = std::future::poll_fn(|cx| self.poll_discard(cx)).await {}
         })
         .await;
+    }
+
+    /// Reads once and forgets what was read. `Ok(0)`: the other end has closed.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.is_empty() {
+                *scratch = BytesMut::zeroed(SCRATCH_BYTES);
+            }
+            let mut buffer = ReadBuf::new(scratch);
+            let read = Pin::new(&mut self.inner).poll_read(cx, &mut buffer);
+            read.map_ok(|()| buffer.filled().len())
+        })
     }
 }

@@ -23,11 +23,11 @@ use bytes::{Bytes, BytesMut};
 use io::Stream;
 use parlance_engine::{Millis, Output, PublishOutcome, Session, Ticket, WillFate};
 use parlance_mqtt::{
-    Decoder, Disconnect, Packet, Publish, ReasonCode, UserProperties, Version, Will, encode,
+    Decoder, Disconnect, Packet, Publish, ReasonCode, TopicName, UserProperties, Version, Will, encode,
 };
 use parlance_plugin_api::{ConversationId, identity::Principal, ledger::Ledger};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     net::IpAddr,
     pin::Pin,
     sync::Arc,
@@ -94,8 +94,12 @@ struct Connection<S> {
     timer_at: u64,
     ids: Vec<u32>,
     last_typing: Option<(ConversationId, bool, u64)>,
+    /// Since when the client takes nothing of what waits to be written.
+    stuck_since: Option<u64>,
     /// Read and not yet taken by the session.
     undecoded: bool,
+    /// Topics of 3.1.1 publishes that are being decided: as many as may wait for their acknowledgement.
+    undecided: BTreeMap<Ticket, TopicName>,
     /// Publishes that wait for their acknowledgement.
     unanswered: usize,
     /// The server stops: nothing more is read, and when everything is answered the session is closed.
@@ -146,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Woken::Read(Ok(0)) | Woken::Read(Err(_)) => return Ended::Lost,
                 Woken::Read(Ok(_)) => self.decode(),
                 Woken::Wrote(Err(_)) => return Ended::Lost,
-                Woken::Wrote(Ok(())) => {}
+                Woken::Wrote(Ok(())) => self.stuck_since = None,
                 Woken::Room(true) => {}
                 Woken::Room(false) => self.session.close(ReasonCode::ServerShuttingDown, None),
                 Woken::Timer => self.timer_fired(),
@@ -168,6 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let busy = self.opening.is_some() || !self.reads.is_empty();
         if busy {
             tokio::task::yield_now().await;
+        }
+        if !self.out.is_empty() && self.stuck_since.is_none() {
+            self.stuck_since = Some(self.now());
         }
         self.arm_timer();
         let reading = !self.undecoded && self.takes_more();
@@ -197,7 +204,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let expires =
             self.principal.expires_ms.map(|at| self.now() + at.saturating_sub(crate::ledger::now_ms()));
         let closing = self.closing.as_ref().map(|closing| closing.give_up_at);
-        let due = [session, self.moves_due, expires, closing].into_iter().flatten().min().unwrap_or(u64::MAX);
+        let stuck = self.stuck_since.map(|since| since + self.context.config.limits.write_timeout_ms);
+        let stuck = stuck.filter(|_| !self.session.is_closed());
+        let times = [session, self.moves_due, expires, closing, stuck];
+        let due = times.into_iter().flatten().min().unwrap_or(u64::MAX);
         // A timer that fires too early looks again; only an earlier time needs the wheel to be touched.
         if due < self.timer_at || self.timer.is_elapsed() {
             self.timer_at = due;
@@ -212,6 +222,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.principal.expires_ms.is_some_and(|at| at <= crate::ledger::now_ms()) {
             let words = Bytes::from_static(b"the token has expired: connect with a new one");
             self.session.close(ReasonCode::NotAuthorized, Some(words));
+        }
+        let patience = self.context.config.limits.write_timeout_ms;
+        if self.stuck_since.is_some_and(|since| since + patience <= now) && !self.session.is_closed() {
+            metrics::counter!("parlance_write_timeouts_total").increment(1);
+            let words = Bytes::from_static(b"nothing of what was sent was taken in time: connect again");
+            self.session.close(ReasonCode::QuotaExceeded, Some(words));
         }
         self.session.handle_timeout(Millis(now));
         if self.moves_due.is_some_and(|due| due <= now) {
@@ -285,7 +301,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.open_more();
         self.read_more();
-        while self.out.len() < WRITE_HIGH_BYTES && self.stalled.is_none() {
+        // What ends a session does not wait for a client that takes nothing: little comes after that.
+        while (self.out.len() < WRITE_HIGH_BYTES || self.session.is_closed()) && self.stalled.is_none() {
             let Some(output) = self.session.poll_output() else { break };
             match output {
                 Output::Send(packet) => self.send(&packet),
@@ -324,6 +341,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn answer(&mut self, ticket: Ticket, outcome: PublishOutcome) {
         if ticket.needs_answer() {
             self.unanswered = self.unanswered.saturating_sub(1);
+            self.undecided.remove(&ticket);
         }
         self.session.publish_done(ticket, outcome);
     }
@@ -414,9 +432,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let parked = self.session.park();
             self.context.hub.park((self.owner.user, self.owner.device), parked);
         }
+        // The next connection of the device does not wait for the goodbye; the end of the program does.
+        let goodbye = Duration::from_millis(GOODBYE_MS);
+        if ended == Ended::Closed && self.draining {
+            self.stream.shutdown(goodbye).await;
+        }
         places::leave(&self.context, &self.peer);
-        if ended == Ended::Closed {
-            self.stream.shutdown(Duration::from_millis(GOODBYE_MS)).await;
+        if ended == Ended::Closed && !self.draining {
+            self.stream.shutdown(goodbye).await;
         }
     }
 }

@@ -27,6 +27,8 @@ use std::sync::Arc;
 
 /// Conversation names kept by a connection.
 const INFOS_MAX: usize = 256;
+/// Messages that a read of the log begins with, before it is known how large they are.
+const FIRST_READ_MESSAGES: usize = 8;
 
 impl<S: Transport> Connection<S> {
     /// A committed message for this user.
@@ -39,7 +41,7 @@ impl<S: Transport> Connection<S> {
             return;
         }
         if !self.session.is_tracked(id) {
-            match self.position(id) {
+            match self.position(id, message.seq.saturating_sub(1)) {
                 Ok(Some(acked)) => self.session.track(id, acked, acked.max(message.seq.saturating_sub(1))),
                 Ok(None) => return,
                 Err(error) => return self.read_failed(id, &error),
@@ -161,7 +163,9 @@ impl<S: Transport> Connection<S> {
     fn tell(&mut self, channel: Channel, rest: &[&str], what: &impl Down) {
         let wanted: Vec<_> = self.subscriptions.wanted(channel, || rest.join("/")).collect();
         for wanted in wanted {
-            self.note(mine(wanted.format, channel, rest), what.render(wanted.format), wanted.qos);
+            // The lesser of the subscription's and the channel's own (topics.md).
+            let qos = if channel == Channel::Typing { QoS::AtMostOnce } else { wanted.qos };
+            self.note(mine(wanted.format, channel, rest), what.render(wanted.format), qos);
         }
     }
 
@@ -212,8 +216,10 @@ impl<S: Transport> Connection<S> {
         Ok(self.context.ledger.get(Table::Members, &key)?.and_then(record::decode))
     }
 
-    /// Where this device stands in a conversation: `None` when the user is no member.
-    fn position(&self, id: ConversationId) -> Result<Option<u64>, StoreError> {
+    /// Where this device stands in a conversation: `None` when the user is no member. One that has never been here begins
+    /// behind what another device of the user has acknowledged, but not above `newest`: a message that reached this
+    /// device live is its own to get, though another device was faster.
+    fn position(&self, id: ConversationId, newest: u64) -> Result<Option<u64>, StoreError> {
         let ledger = &self.context.ledger;
         let Some(member) = self.member(id)? else { return Ok(None) };
         let device_key = record::device_cursor_key(self.owner.user, self.owner.device, id);
@@ -226,7 +232,7 @@ impl<S: Transport> Connection<S> {
                 let member_key = record::member_key(id, self.owner.user);
                 let cursors =
                     ledger.get(Table::Cursors, &member_key)?.and_then(record::decode::<CursorRecord>);
-                cursors.unwrap_or_default().acknowledged
+                cursors.unwrap_or_default().acknowledged.min(newest)
             }
         };
         Ok(Some(begin.max(member.joined_seq.saturating_sub(1))))
@@ -279,7 +285,7 @@ impl<S: Transport> Connection<S> {
             return;
         }
         let look = || -> Result<Option<(u64, u64)>, StoreError> {
-            let Some(acked) = self.position(id)? else { return Ok(None) };
+            let Some(acked) = self.position(id, u64::MAX)? else { return Ok(None) };
             Ok(Some((acked, head(&*self.context.ledger, id)?)))
         };
         match look() {
@@ -339,12 +345,35 @@ impl<S: Transport> Connection<S> {
     ) -> Result<(Vec<Entry<crate::session_domain::Messenger>>, u64), StoreError> {
         let head = head(&*self.context.ledger, id)?;
         let last = head.min(after.saturating_add(limit as u64));
-        let (from, to) = (record::log_key(id, after + 1), record::log_key(id, last + 1));
-        let scan = Scan { table: Table::Log, from: &from, to: &to, direction: Direction::Forward, limit };
+        let bytes_max = (self.context.config.limits.ready_bytes_max / 2).max(1);
+        let (mut entries, mut bytes, mut count) = (Vec::new(), 0, FIRST_READ_MESSAGES);
+        let mut read = after;
+        while read < last && bytes < bytes_max {
+            let to = last.min(read.saturating_add(count as u64));
+            bytes += self.read_entries(id, member, read, to, &mut entries)?;
+            read = to;
+            // As many as will find room, if they are like those before.
+            count = ((bytes_max.saturating_sub(bytes)) * entries.len() / bytes.max(1)).clamp(1, limit);
+        }
+        Ok((entries, head))
+    }
+
+    /// Reads the entries behind `after` up to `to`; answers how much memory they hold.
+    fn read_entries(
+        &mut self,
+        id: ConversationId,
+        member: &MemberRecord,
+        after: u64,
+        to: u64,
+        entries: &mut Vec<Entry<crate::session_domain::Messenger>>,
+    ) -> Result<usize, StoreError> {
+        let (from, until) = (record::log_key(id, after + 1), record::log_key(id, to + 1));
+        let limit = usize::try_from(to - after).unwrap_or(usize::MAX);
+        let scan = Scan { table: Table::Log, from: &from, to: &until, direction: Direction::Forward, limit };
         let mut found = self.context.ledger.scan(scan)?.into_iter().peekable();
         let info = self.info(id)?;
-        let mut entries = Vec::with_capacity(limit.min(64));
-        for seq in after + 1..=last {
+        let mut bytes = 0;
+        for seq in after + 1..=to {
             let key = record::log_key(id, seq);
             // A record that does not open keeps its place, so that nobody takes a hole for a loss in transit.
             let value = found
@@ -353,9 +382,10 @@ impl<S: Transport> Connection<S> {
             let message = Arc::new(Committed::new(info.clone(), seq, value));
             // Who left and came back has not seen what was between, however far behind the device is.
             let channels = if seq < member.joined_seq { Channels::NONE } else { self.channels(&message) };
+            bytes += message.bytes();
             entries.push(Entry { seq, message, channels });
         }
-        Ok((entries, head))
+        Ok(bytes)
     }
 
     /// A message that was in flight; `None` when this device may not have it any more.

@@ -29,6 +29,16 @@ pub(crate) struct ApplierOptions {
 
 /// How often the thread looks around without being told to.
 const TICK: Duration = Duration::from_millis(250);
+/// How long a store or a journal that failed is left alone before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The store refused the last run or sync.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failing {
+    /// For want of space.
+    full: bool,
+    retry_at: Instant,
+}
 
 /// The one thread that writes to the store.
 pub(crate) struct Applier {
@@ -40,6 +50,9 @@ pub(crate) struct Applier {
     pub(crate) last_run: Instant,
     pub(crate) last_sync: Instant,
     pub(crate) last_look: Option<Instant>,
+    pub(crate) failing: Option<Failing>,
+    /// The journal found no space: writes are refused until then, so that not each of them tries the disk again.
+    pub(crate) journal_rests_until: Option<Instant>,
 }
 
 impl Applier {
@@ -70,22 +83,32 @@ impl Applier {
             }
         };
         metrics::gauge!("parlance_disk_free_bytes").set(free as f64);
-        let low = free < self.options.min_free_bytes;
+        if self.shared.journal_full.swap(false, Ordering::AcqRel) {
+            self.journal_rests_until = Some(Instant::now() + RETRY);
+        }
+        let journal_full = self.journal_rests_until.is_some_and(|until| Instant::now() < until);
+        let reserved = self.options.min_free_bytes;
+        let low = free < reserved || journal_full || self.failing.is_some_and(|failing| failing.full);
         let was_low = self.shared.low_space.swap(low, Ordering::AcqRel);
-        if low {
+        if low && !was_low {
             let reason = format!(
-                "the disk is full: {free} bytes are free, {} are kept in reserve (store.min_free_bytes); free some space",
-                self.options.min_free_bytes
+                "the disk is full: {free} bytes are free, {reserved} are kept in reserve (store.min_free_bytes); free some space"
             );
-            if !was_low {
-                self.shared.set_health(Health::ReadOnly { reason });
-            }
-        } else if was_low {
+            self.shared.set_health(Health::ReadOnly { reason });
+        } else if was_low && !low && self.failing.is_none() {
             self.shared.set_health(Health::Ready);
         }
     }
 
+    /// Whether the store failed a moment ago.
+    fn store_rests(&self) -> bool {
+        self.failing.is_some_and(|failing| Instant::now() < failing.retry_at)
+    }
+
     fn apply_if_due(&mut self) {
+        if self.store_rests() {
+            return;
+        }
         let (active, frozen) = self.overlay.bytes();
         if frozen > 0
             || active >= self.options.run_bytes
@@ -100,9 +123,7 @@ impl Applier {
         self.last_run = Instant::now();
         match self.overlay.store().apply(&run.layer.sorted(), run.reaches) {
             Ok(()) => {
-                if self.shared.store_fails.swap(false, Ordering::AcqRel) {
-                    self.shared.set_health(Health::Ready);
-                }
+                self.works();
                 self.applied = run.reaches;
                 self.overlay.applied();
                 metrics::histogram!("parlance_run_bytes").record(run.layer.bytes() as f64);
@@ -115,7 +136,8 @@ impl Applier {
     }
 
     fn sync_if_due(&mut self) {
-        if self.applied > self.synced && self.last_sync.elapsed() >= self.options.sync_every {
+        let due = self.failing.is_some() || self.last_sync.elapsed() >= self.options.sync_every;
+        if due && self.applied > self.synced && !self.store_rests() {
             self.sync();
         }
     }
@@ -124,6 +146,7 @@ impl Applier {
         self.last_sync = Instant::now();
         match self.overlay.store().sync() {
             Ok(position) => {
+                self.works();
                 self.synced = position;
                 self.shared.safe.store(position.0, Ordering::Release);
             }
@@ -131,10 +154,24 @@ impl Applier {
         }
     }
 
-    fn report(&self, error: &StoreError, what: &str) {
+    /// The store takes what it is given (again).
+    fn works(&mut self) {
+        self.failing = None;
+        if self.shared.store_fails.swap(false, Ordering::AcqRel)
+            && !self.shared.low_space.load(Ordering::Acquire)
+        {
+            self.shared.set_health(Health::Ready);
+        }
+    }
+
+    fn report(&mut self, error: &StoreError, what: &str) {
         metrics::counter!("parlance_store_failures_total").increment(1);
-        tracing::error!(%error, "{what}");
-        if matches!(error, StoreError::Full) {
+        let full = matches!(error, StoreError::Full);
+        if self.failing.is_none_or(|failing| failing.full != full) {
+            tracing::error!(%error, "{what}");
+        }
+        self.failing = Some(Failing { full, retry_at: Instant::now() + RETRY });
+        if full {
             self.shared.low_space.store(true, Ordering::Release);
             self.shared.set_health(Health::ReadOnly { reason: "the disk is full".into() });
         } else {

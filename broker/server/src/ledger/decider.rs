@@ -2,7 +2,7 @@
 
 use super::{
     Command, Done, Health, Moves, SendRefusal, Stored, batch::Batch, conversations::Conversations, now_ms,
-    overlay::Overlay, view::OpenView,
+    overlay::Overlay, queue::Queue, view::OpenView,
 };
 use crate::{
     delivery::Committed,
@@ -28,13 +28,15 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// What the decider and the applier tell each other.
 pub(crate) struct Shared {
     pub(crate) health: Arc<Mutex<Health>>,
-    /// Free space fell below the reserve: writes are refused.
+    /// Free space fell below the reserve, or the disk refused a write: writes are refused.
     pub(crate) low_space: AtomicBool,
+    /// The journal found no space since the applier last looked.
+    pub(crate) journal_full: AtomicBool,
     /// The store does not take runs: writes are refused once the overlay is full.
     pub(crate) store_fails: AtomicBool,
     /// The store is synced up to here: the journal may let go of it.
@@ -147,9 +149,9 @@ impl Decider {
     }
 
     /// Runs until told to stop, or until nobody can ask any more.
-    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<Command>) {
-        while let Some(first) = queue.blocking_recv() {
-            self.wait_for_room();
+    pub(crate) fn run(mut self, mut queue: Queue) {
+        while let Some(first) = queue.next() {
+            self.refusal = self.wait_for_room();
             // Time never runs backwards here, whatever the clock does.
             self.now = self.now.max(now_ms());
             let mut stop = self.decide(first);
@@ -158,7 +160,7 @@ impl Decider {
                 && commands < self.limits.batch_commands_max
                 && self.running.batch.bytes() < self.limits.batch_bytes_max
             {
-                let Ok(command) = queue.try_recv() else { break };
+                let Some(command) = queue.try_next() else { break };
                 stop = self.decide(command);
                 commands += 1;
             }
@@ -167,7 +169,7 @@ impl Decider {
             self.conversations.trim();
             if let Some(stopped) = stop {
                 self.shared.stopped.store(true, Ordering::Release);
-                queue.close();
+                drop(queue);
                 // Whoever asked to stop may have gone.
                 let _ = stopped.send(());
                 return;
@@ -175,14 +177,18 @@ impl Decider {
         }
     }
 
-    /// The overlay is bounded: when the applier does not keep up, deciding waits.
-    fn wait_for_room(&self) {
+    /// The overlay is bounded: when the applier does not keep up, deciding waits. Answers why nothing may be decided.
+    fn wait_for_room(&self) -> Option<LedgerError> {
         loop {
+            if self.shared.low_space.load(Ordering::Acquire) {
+                return Some(LedgerError::Full);
+            }
             let (active, frozen) = self.overlay.bytes();
-            if active + frozen < self.limits.overlay_bytes_max
-                || self.shared.low_space.load(Ordering::Acquire)
-            {
-                return;
+            if active + frozen < self.limits.overlay_bytes_max {
+                return None;
+            }
+            if self.shared.store_fails.load(Ordering::Acquire) {
+                return Some(LedgerError::Store("the store takes nothing, and memory is full".into()));
             }
             let _ = self.applier.try_send(());
             std::thread::sleep(OVERLAY_FULL_POLL);
@@ -321,6 +327,7 @@ impl Decider {
     fn append_failed(&mut self, error: &AppendError) {
         metrics::counter!("parlance_journal_failures_total").increment(1);
         if let AppendError::Full { .. } = error {
+            self.shared.journal_full.store(true, Ordering::Release);
             self.shared.low_space.store(true, Ordering::Release);
             self.shared.set_health(Health::ReadOnly { reason: "the disk is full".into() });
             return self.fail(LedgerError::Full);
@@ -367,7 +374,7 @@ impl Decider {
         if self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).eq(&Health::Ready) {
             return;
         }
-        if !self.shared.low_space.load(Ordering::Acquire) {
+        if self.refusal.is_none() && !self.shared.store_fails.load(Ordering::Acquire) {
             self.shared.set_health(Health::Ready);
         }
     }
@@ -409,7 +416,11 @@ pub(super) fn answer_sent(done: Done, outcome: Result<Stored, SendRefusal>) {
             // The caller may have stopped waiting.
             let _ = reply.send(outcome);
         }
-        Done::Peer(peer, ticket) => peer.publish_done(ticket, outcome),
+        // QoS 0 waits for no acknowledgement, but is told of a refusal.
+        Done::Peer(peer, ticket) if ticket.needs_answer() || outcome.is_err() => {
+            peer.publish_done(ticket, outcome)
+        }
+        Done::Peer(..) => {}
         Done::Nobody => {}
     }
 }

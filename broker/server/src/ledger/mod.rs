@@ -10,6 +10,7 @@ mod conversations;
 mod decider;
 mod layer;
 mod overlay;
+mod queue;
 mod sends;
 mod start;
 mod transaction;
@@ -32,7 +33,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub(crate) use conversations::{head, members_up_to};
 pub use start::{LedgerOptions, LedgerThreads, StartError, start};
@@ -120,9 +121,9 @@ pub(crate) struct Moves {
 pub(crate) enum Done {
     /// A caller that awaits.
     Reply(oneshot::Sender<Result<Stored, SendRefusal>>),
-    /// A connection: through its outbox.
+    /// A connection: through its outbox. With QoS 0, only of a refusal.
     Peer(Arc<Peer>, Ticket),
-    /// Nobody (QoS 0, wills).
+    /// Nobody (wills).
     Nobody,
 }
 
@@ -159,7 +160,7 @@ pub enum Health {
 
 /// The ledger as everybody else holds it.
 pub struct LedgerHandle {
-    queue: mpsc::Sender<Command>,
+    queue: queue::Entrance,
     view: view::OpenView,
     health: Arc<Mutex<Health>>,
 }
@@ -203,14 +204,12 @@ impl LedgerHandle {
 
     /// Puts a command into the queue if there is room: the command comes back if not.
     pub(crate) fn try_push(&self, command: Command) -> Result<(), Command> {
-        self.queue.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(command) | mpsc::error::TrySendError::Closed(command) => command,
-        })
+        self.queue.try_push(command)
     }
 
     /// Puts a command into the queue, waiting for room.
     pub(crate) async fn push(&self, command: Command) -> Result<(), LedgerError> {
-        self.queue.send(command).await.map_err(|_| LedgerError::Stopping)
+        self.queue.push(command).await
     }
 
     /// Puts a command into the queue from a blocking thread.

@@ -6,6 +6,7 @@ use super::{
     decider::{Answer, Decider, answer_sent, body_hash, id_bytes, known_id, store_error},
 };
 use crate::delivery::{Committed, ConversationInfo};
+use bytes::Bytes;
 use parlance_engine::{Conversation, Known as KnownId, Verdict};
 use parlance_plugin_api::{
     ConversationId, UserId,
@@ -154,6 +155,7 @@ impl Decider {
         entry: LogRecord,
     ) -> Result<(), VaultError> {
         let key = record::log_key(id, seq);
+        let entry = detached(entry);
         self.running.touched.insert(id);
         self.running.batch.put(&*self.view.vault, Table::Log, &key, &entry.encode_to_vec())?;
         self.running.heads.insert(id, entry.time_ms);
@@ -191,6 +193,16 @@ fn log_record(intent: &SendIntent, now: u64) -> LogRecord {
         Content::Data { content_type, bytes } => {
             record.data = Some(DataRecord { content_type: content_type.clone(), bytes: bytes.clone() });
         }
+    }
+    record
+}
+
+/// The record without the buffer that its content was read into. Many messages share one of those, and each of them would
+/// keep all of it in memory for as long as somebody waits for it.
+fn detached(mut record: LogRecord) -> LogRecord {
+    record.text = Bytes::copy_from_slice(&record.text);
+    if let Some(data) = &mut record.data {
+        data.bytes = Bytes::copy_from_slice(&data.bytes);
     }
     record
 }

@@ -1,12 +1,13 @@
 //! Opening: the store, the journal replayed over it, and the two threads.
 
 use super::{
-    Command, Health, LedgerHandle,
+    Health, LedgerHandle,
     applier::{Applier, ApplierOptions},
     batch,
     conversations::Conversations,
     decider::{Decider, Limits, Shared},
     overlay::Overlay,
+    queue::queue,
     view::OpenView,
 };
 use crate::hub::Hub;
@@ -24,7 +25,6 @@ use std::{
     time::{Duration, Instant},
 };
 use thiserror::Error;
-use tokio::sync::mpsc;
 
 /// What the ledger needs to start.
 pub struct LedgerOptions {
@@ -34,6 +34,8 @@ pub struct LedgerOptions {
     pub journal_segment_bytes: u64,
     /// Commands that may wait.
     pub queue_max: usize,
+    /// Bytes of the messages among them.
+    pub queue_bytes_max: usize,
     /// Greatest size of a message's content, bytes.
     pub message_bytes_max: usize,
     /// Members up to which receipts are told live.
@@ -105,12 +107,13 @@ pub fn start(
     let shared = Arc::new(Shared {
         health: health.clone(),
         low_space: AtomicBool::new(false),
+        journal_full: AtomicBool::new(false),
         store_fails: AtomicBool::new(false),
         safe: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
     });
     let view = OpenView { overlay: overlay.clone(), vault };
-    let (queue, commands) = mpsc::channel::<Command>(options.queue_max);
+    let (entrance, queue) = queue(options.queue_max, options.queue_bytes_max);
     let (nudge, nudges) = sync_channel(1);
     let limits = Limits {
         batch_commands_max: BATCH_COMMANDS_MAX,
@@ -136,12 +139,14 @@ pub fn start(
         last_run: Instant::now(),
         last_sync: Instant::now(),
         last_look: None,
+        failing: None,
+        journal_rests_until: None,
     };
     let threads = LedgerThreads {
-        decider: std::thread::Builder::new().name("decider".into()).spawn(move || decider.run(commands))?,
+        decider: std::thread::Builder::new().name("decider".into()).spawn(move || decider.run(queue))?,
         applier: std::thread::Builder::new().name("applier".into()).spawn(move || applier.run(&nudges))?,
     };
-    Ok((Arc::new(LedgerHandle { queue, view, health }), threads))
+    Ok((Arc::new(LedgerHandle { queue: entrance, view, health }), threads))
 }
 
 /// Opens the journal and replays what the store has not got.

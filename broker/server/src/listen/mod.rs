@@ -1,6 +1,7 @@
 //! Listeners: anything that becomes one byte stream, accepted on the thread that will serve it.
 
 pub(crate) mod certificates;
+pub(crate) mod descriptors;
 mod http;
 mod sockets;
 mod websocket;

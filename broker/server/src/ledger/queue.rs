@@ -1,0 +1,140 @@
+//! The way into the ledger: so many commands, and so many bytes of messages, wait at most. Who comes then waits outside,
+//! and with it the client that it reads from.
+
+use super::Command;
+use parlance_plugin_api::ledger::LedgerError;
+use parlance_schema::Content;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// A command with the bytes that it holds of the queue's room.
+type Waiting = (Command, u32);
+
+/// The end that takes commands in.
+pub(super) struct Entrance {
+    commands: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
+    bytes_max: u32,
+}
+
+/// The decider's end. When it is gone, nobody waits for room any more.
+pub(crate) struct Queue {
+    commands: mpsc::Receiver<Waiting>,
+    room: Arc<Semaphore>,
+}
+
+/// A queue with its bounds; both at least 1.
+pub(super) fn queue(commands_max: usize, bytes_max: usize) -> (Entrance, Queue) {
+    let bytes_max = u32::try_from(bytes_max.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+    let (sender, receiver) = mpsc::channel(commands_max.max(1));
+    let room = Arc::new(Semaphore::new(bytes_max as usize));
+    let entrance = Entrance { commands: sender, room: room.clone(), bytes_max };
+    (entrance, Queue { commands: receiver, room })
+}
+
+impl Entrance {
+    /// Puts a command in if there is room: the command comes back if not.
+    pub(super) fn try_push(&self, command: Command) -> Result<(), Command> {
+        let bytes = self.bytes(&command);
+        let Ok(room) = self.room.try_acquire_many(bytes) else { return Err(command) };
+        self.commands.try_send((command, bytes)).map_err(|error| error.into_inner().0)?;
+        // Given back when the command is taken out.
+        room.forget();
+        Ok(())
+    }
+
+    /// Puts a command in, waiting for room.
+    pub(super) async fn push(&self, command: Command) -> Result<(), LedgerError> {
+        let bytes = self.bytes(&command);
+        let room = self.room.acquire_many(bytes).await.map_err(|_| LedgerError::Stopping)?;
+        let place = self.commands.reserve().await.map_err(|_| LedgerError::Stopping)?;
+        place.send((command, bytes));
+        room.forget();
+        Ok(())
+    }
+
+    /// What a command counts for; never more than there is, so that one larger than the bound waits until it is alone.
+    fn bytes(&self, command: &Command) -> u32 {
+        let Command::Send(intent, _) = command else { return 0 };
+        let content = match &intent.content {
+            Content::Text(text) => text.len(),
+            Content::Data { bytes, .. } => bytes.len(),
+        };
+        u32::try_from(content).unwrap_or(u32::MAX).min(self.bytes_max)
+    }
+}
+
+impl Queue {
+    /// The next command, waited for on this thread; `None` when nobody can ask any more.
+    pub(super) fn next(&mut self) -> Option<Command> {
+        let waiting = self.commands.blocking_recv()?;
+        Some(self.out(waiting))
+    }
+
+    /// The next command, if one waits.
+    pub(super) fn try_next(&mut self) -> Option<Command> {
+        let waiting = self.commands.try_recv().ok()?;
+        Some(self.out(waiting))
+    }
+
+    fn out(&self, (command, bytes): Waiting) -> Command {
+        self.room.add_permits(bytes as usize);
+        command
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.room.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Done, SendIntent};
+    use parlance_plugin_api::{ConversationId, UserId};
+
+    fn text(bytes: usize) -> Command {
+        let (sender, peer) = (UserId([1; 16]), UserId([2; 16]));
+        let intent = SendIntent {
+            sender,
+            device: None,
+            conversation: ConversationId::direct(sender, peer),
+            peer: Some(peer),
+            id: None,
+            retry: None,
+            content: Content::Text(vec![b'.'; bytes].into()),
+        };
+        Command::Send(Box::new(intent), Done::Nobody)
+    }
+
+    #[test]
+    fn it_is_bounded_by_number_and_by_bytes() {
+        let (entrance, mut queue) = queue(3, 100);
+        assert!(entrance.try_push(text(60)).is_ok());
+        assert!(entrance.try_push(text(60)).is_err(), "no room for its bytes");
+        assert!(entrance.try_push(text(40)).is_ok());
+        assert!(entrance.try_push(text(0)).is_ok());
+        assert!(entrance.try_push(text(0)).is_err(), "no place");
+        assert!(queue.try_next().is_some());
+        assert!(entrance.try_push(text(60)).is_ok(), "both were given back");
+        while queue.try_next().is_some() {}
+        assert!(entrance.try_push(text(1_000)).is_ok(), "alone, a larger one finds room");
+    }
+
+    #[tokio::test]
+    async fn who_waits_goes_on_when_there_is_room_and_gives_up_when_there_is_no_ledger() {
+        let (entrance, mut queue) = queue(3, 100);
+        assert!(entrance.try_push(text(100)).is_ok());
+        let mut waiting = std::pin::pin!(entrance.push(text(50)));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert!(queue.try_next().is_some());
+        assert_eq!(waiting.await, Ok(()));
+        let mut waiting = std::pin::pin!(entrance.push(text(100)));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(queue);
+        assert_eq!(waiting.await, Err(LedgerError::Stopping));
+        assert!(entrance.try_push(text(0)).is_err());
+    }
+}
