@@ -1,7 +1,10 @@
 //! What was said before one came, and after one was gone.
 
 use super::world::{Who, World, send};
-use parlance_tests::{Broker, Device, User, mqtt::Version};
+use parlance_tests::{
+    Broker, Device, User,
+    mqtt::{QoS, Version},
+};
 use serde_json::{Value, json};
 
 fn seqs(messages: &Value) -> Vec<u64> {
@@ -102,4 +105,14 @@ async fn message_ids_tell_a_stranger_nothing() {
         assert_eq!(problem.expect_err("refused").code, "not_a_member");
     }
     world.unchanged("a message id of Alice").await;
+    // A message that is refused does not begin a conversation either, which would show Alice's presence.
+    let mallory = world.user(Who::Mallory).clone();
+    for (to, code) in [("@mallory", None), ("@alice", Some("id_reused"))] {
+        let request = json!({"to": to, "text": "x", "id": "m-1"});
+        let answer = world.server.try_call(&mallory.token, "sendMessage", request).await;
+        assert_eq!(answer.err().map(|problem| problem.code).as_deref(), code);
+    }
+    let mut client = Device::new("watcher").connect(&world.server, &mallory).await;
+    assert!(client.try_subscribe("user/@alice/presence", QoS::AtLeastOnce).await.is_error());
+    world.unchanged("a message to Alice with the id of another").await;
 }

@@ -44,7 +44,7 @@ impl<S: Transport> Connection<S> {
             match self.position(id, message.seq.saturating_sub(1)) {
                 Ok(Some(acked)) => self.session.track(id, acked, acked.max(message.seq.saturating_sub(1))),
                 Ok(None) => return,
-                Err(error) => return self.read_failed(id, &error),
+                Err(error) => return self.position_unknown(id, &error),
             }
         }
         let channels = self.channels(&message);
@@ -258,7 +258,7 @@ impl<S: Transport> Connection<S> {
             Ok(page) => page,
             Err(error) => {
                 tracing::error!(%error, "the conversations of a user could not be read");
-                return;
+                return self.session.close(ReasonCode::ServerUnavailable, None);
             }
         };
         if page.len() == OPEN_PAGE
@@ -293,7 +293,16 @@ impl<S: Transport> Connection<S> {
                 self.session.track(id, acked, head);
             }
             Ok(_) => {}
-            Err(error) => self.read_failed(id, &error),
+            Err(error) => self.position_unknown(id, &error),
+        }
+    }
+
+    /// Where a device stands could not be read. One damaged record costs its conversation's live delivery; a store that does
+    /// not answer costs the connection, since the client would wait for messages that nobody looks for.
+    fn position_unknown(&mut self, id: ConversationId, error: &StoreError) {
+        self.read_failed(id, error);
+        if !matches!(error, StoreError::Damaged { .. }) {
+            self.session.close(ReasonCode::ServerUnavailable, None);
         }
     }
 

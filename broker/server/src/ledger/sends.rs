@@ -48,8 +48,11 @@ impl Decider {
             seq: record.seq,
             same_body: record.body == body,
         });
-        let verdict =
-            self.conversation_for(&intent)?.rules.send(&intent.sender, known_id).map_err(refusal)?;
+        let verdict = self
+            .conversation_for(&intent, known_id)?
+            .rules
+            .send(&intent.sender, known_id)
+            .map_err(refusal)?;
         match verdict {
             Verdict::Repeat { seq } => {
                 let time_ms = known.map_or(self.now, |record| record.time_ms);
@@ -109,12 +112,20 @@ impl Decider {
         Ok(())
     }
 
-    fn conversation_for(&mut self, intent: &SendIntent) -> Result<&mut Known, SendRefusal> {
+    fn conversation_for(
+        &mut self,
+        intent: &SendIntent,
+        known_id: Option<KnownId>,
+    ) -> Result<&mut Known, SendRefusal> {
         let id = intent.conversation;
         let exists = self.conversations.get(&self.view, id).map_err(store_error)?.is_some();
         if !exists {
             let peer = intent.peer.filter(|peer| is_direct_between(id, intent.sender, *peer));
             let peer = peer.ok_or(SendRefusal::NotMember)?;
+            // A message that is refused begins nothing: a conversation shows people to each other.
+            if let Some(KnownId { seq, .. }) = known_id {
+                return Err(SendRefusal::IdReused { seq });
+            }
             self.begin_direct(id, intent.sender, peer).map_err(|error| self.broken(error))?;
         }
         let known = self.conversations.get(&self.view, id).map_err(store_error)?;
