@@ -27,7 +27,7 @@ use std::{
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use tokio_rustls::TlsAcceptor;
@@ -170,7 +170,7 @@ pub fn run(config: Config, plugins: &dyn Plugins) -> Result<(), ServeError> {
     if let Some(files_max) = listen::descriptors::raise_limit()
         && files_max < config.limits.connections_max as u64
     {
-        tracing::info!(
+        tracing::debug!(
             files_max,
             "no more connections than open files: raise the hard limit (ulimit -Hn) for more"
         );
@@ -339,6 +339,12 @@ fn serve(
     workers: usize,
     threads: Threads,
 ) -> Result<(), ServeError> {
+    let main = runtime()?;
+    // Before anybody can see that the server is there: who sees it may stop it.
+    let signals = {
+        let _entered = main.enter();
+        signals()
+    };
     let (stop, stopped) = watch::channel(Stage::Serving);
     let mut shares: Vec<Vec<(Kind, StdListener)>> = (0..workers).map(|_| Vec::new()).collect();
     for Listener { what, bound } in listeners {
@@ -365,10 +371,10 @@ fn serve(
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(worker);
         running.push(thread.map_err(ServeError::Runtime)?);
     }
-    runtime()?.block_on(async {
+    main.block_on(async {
         let expiry = tokio::spawn(crate::expiry::run(context.clone()));
         let summing = tokio::spawn(sum_up_metrics(context.metrics.clone()));
-        wait_for_signal().await;
+        signalled(signals).await;
         expiry.abort();
         summing.abort();
         tracing::info!("stopping");
@@ -433,13 +439,18 @@ fn accept(
     tasks
 }
 
-async fn wait_for_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+/// SIGTERM and SIGINT. Called within the runtime that waits for them.
+fn signals() -> Option<(Signal, Signal)> {
+    let (Ok(terminate), Ok(interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be received: stop the server with SIGKILL");
-        return std::future::pending().await;
+        return None;
     };
+    Some((terminate, interrupt))
+}
+
+async fn signalled(signals: Option<(Signal, Signal)>) {
+    let Some((mut terminate, mut interrupt)) = signals else { return std::future::pending().await };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

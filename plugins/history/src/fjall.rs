@@ -120,8 +120,8 @@ impl Backend for FjallBackend {
 
     /// Through a snapshot: without one, fjall also shows what a running commit has written so far.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let value = self.database.snapshot().get(self.table(table), key).map_err(engine_error)?;
-        Ok(value.map(Bytes::from))
+        let read = self.database.snapshot().get(self.table(table), key);
+        Ok(read.map_err(|error| read_error(error, table, key))?.map(Bytes::from))
     }
 
     fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError> {
@@ -132,7 +132,8 @@ impl Backend for FjallBackend {
             .range::<&[u8], _>(self.table(scan.table), (Bound::Included(scan.from), to));
         let mut page = Vec::with_capacity(scan.limit.min(SCAN_RESERVE_MAX));
         let mut keep = |guard: fjall::Guard| {
-            let (key, value) = guard.into_inner().map_err(engine_error)?;
+            let (key, value) =
+                guard.into_inner().map_err(|error| read_error(error, scan.table, scan.from))?;
             page.push((key.into(), value.into()));
             Ok::<_, StoreError>(())
         };
@@ -185,6 +186,22 @@ fn discard_unfinished(folder: &Path) -> io::Result<()> {
         return Ok(()); // Damaged, not unfinished: fjall says so itself.
     }
     fs::remove_dir_all(folder)
+}
+
+/// A block that does not check takes its records, not the store.
+fn read_error(error: fjall::Error, table: Table, key: &[u8]) -> StoreError {
+    match error {
+        fjall::Error::Storage(
+            LsmError::ChecksumMismatch { .. }
+            | LsmError::InvalidHeader(_)
+            | LsmError::InvalidTrailer
+            | LsmError::InvalidTag(_),
+        ) => {
+            let key = Bytes::copy_from_slice(key);
+            StoreError::Damaged { table, key, problem: "a block of the store does not check here or behind" }
+        }
+        error => engine_error(error),
+    }
 }
 
 fn engine_error(error: fjall::Error) -> StoreError {

@@ -151,6 +151,24 @@ async fn a_removed_member_hears_nothing_more() {
     only(listeners, &["@eve"]).await;
 }
 
+/// Not even what was under way: messages that wait for a slow device are not sent once its user was removed.
+#[tokio::test]
+async fn what_waits_for_a_removed_member_is_not_sent() {
+    let world = World::new().await;
+    let eve = world.server.user("eve").await;
+    let mut slow = Device::new("slow").receive_maximum(1).connect(&world.server, &eve).await.manual_acks();
+    slow.subscribe("me/json/inbox/#").await;
+    world.server.call(&world.alice.token, "addMembers", json!({"group": "@secrets", "users": ["@eve"]})).await;
+    for number in 0..5 {
+        send(&world.server, &world.alice, "@secrets", &format!("secret {number}")).await;
+    }
+    let first = slow.next().await;
+    world.server.call(&world.alice.token, "removeMember", json!({"group": "@secrets", "user": "@eve"})).await;
+    send(&world.server, &eve, "@eve", END).await;
+    slow.ack(&first).await;
+    assert_eq!(slow.next().await.json()["text"], END, "nothing of the group comes behind the first");
+}
+
 #[tokio::test]
 async fn presence_is_for_those_who_talk() {
     let world = World::new().await;

@@ -17,13 +17,18 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use tokio::{task::block_in_place, time::timeout};
+use tokio::{
+    task::block_in_place,
+    time::{sleep, timeout},
+};
 
 const VOLUME_BYTES: u64 = 256 << 20;
 /// The server's reserve in the first test.
 const RESERVE_BYTES: u64 = 32 << 20;
 /// How fast the server has to notice that the disk is full, or is not any more.
 const NOTICED_WITHIN: Duration = Duration::from_secs(5);
+/// A refused publisher tries the next message after this.
+const AGAIN: Duration = Duration::from_millis(5);
 /// Stored before the disk is full.
 const STORED_BEFORE: usize = 300;
 
@@ -224,6 +229,7 @@ async fn no_space_at_all(engine: Engine) {
                 Err(code) => {
                     assert_eq!(code, "disk_full", "{}", server.log());
                     refused_here += 1;
+                    sleep(AGAIN).await;
                 }
             }
         }
@@ -242,7 +248,9 @@ async fn no_space_at_all(engine: Engine) {
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {
         // Refused or not: the book knows.
-        let _ = writer.write(&book).await;
+        if writer.write(&book).await.is_err() {
+            sleep(AGAIN).await;
+        }
     }
     server.kill();
     let while_full = match timeout(NOTICED_WITHIN * 2, started(options(engine, &volume, 0))).await {

@@ -52,7 +52,8 @@ impl Segment {
         while at < frame.end {
             let head = &self.bytes[at..at + ROW_BYTES];
             let key_bytes = usize::from(u16::from_be_bytes([head[1], head[2]]));
-            let value_bytes = u32::from_be_bytes([head[3], head[4], head[5], head[6]]).saturating_sub(1) as usize;
+            let value_bytes =
+                u32::from_be_bytes([head[3], head[4], head[5], head[6]]).saturating_sub(1) as usize;
             let key = at + ROW_BYTES..at + ROW_BYTES + key_bytes;
             let value = key.end..key.end + value_bytes;
             at = value.end;
@@ -87,9 +88,10 @@ impl Segment {
     /// Flips a bit of the frame that holds a seq, as a disk does. Answers the seqs that were in it.
     pub(crate) fn damage_frame(mut self, seq: u64) -> Vec<u64> {
         let (frame, _, value) = self.find(seq);
-        let seqs = self.log_rows(&frame).into_iter().map(|(key, _)| {
-            u64::from_be_bytes(key[LOG_KEY_BYTES - 8..].try_into().expect("eight bytes"))
-        });
+        let seqs = self
+            .log_rows(&frame)
+            .into_iter()
+            .map(|(key, _)| u64::from_be_bytes(key[LOG_KEY_BYTES - 8..].try_into().expect("eight bytes")));
         let seqs = seqs.collect();
         self.bytes[value.start] ^= 1;
         fs::write(&self.path, &self.bytes).expect("a segment can be written");

@@ -61,11 +61,6 @@ impl Watcher {
         heads.iter().all(|(label, head)| self.seen.get(label).map_or(0, Vec::len) as u64 >= *head)
     }
 
-    /// How far it is in a conversation.
-    pub(crate) fn position(&self, label: &str) -> u64 {
-        self.seen.get(label).map_or(0, Vec::len) as u64
-    }
-
     fn saw(&mut self, delivery: &Delivery) {
         let topic = delivery.topic();
         let label = topic.split('/').nth(3).unwrap_or_default().to_owned();

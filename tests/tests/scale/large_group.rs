@@ -73,9 +73,16 @@ async fn make_group(server: &Server, owner: &User, handle: &str, members: &[User
 /// Waits until every member's delivered position of the newest message is written down.
 async fn all_delivered(server: &Server, owner: &User, group: &str, seq: u64) {
     eventually(DEADLINE, "everybody's position is written down", async || {
-        let members = server.call(&owner.token, "members", json!({"conversation": group})).await;
-        let members = members["members"].as_array().expect("a list").clone();
-        members.iter().all(|member| member["delivered"].as_u64() >= Some(seq)).then_some(())
+        let mut request = json!({"conversation": group, "limit": MEMBERS});
+        loop {
+            let page = server.call(&owner.token, "members", request).await;
+            let members = page["members"].as_array().expect("a list");
+            if members.iter().any(|member| member["delivered"].as_u64() < Some(seq)) {
+                return None;
+            }
+            let Some(next) = page["next"].as_str() else { return Some(()) };
+            request = json!({"conversation": group, "limit": MEMBERS, "after": next});
+        }
     })
     .await;
 }

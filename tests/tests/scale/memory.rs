@@ -22,11 +22,9 @@ impl Memory {
         Self { now: bytes("VmRSS:"), peak: bytes("VmHWM:") }
     }
 
-    /// How much more than `before` it became since then.
+    /// By how much the peak rose: what was needed before was needed anyway.
     pub(crate) fn growth_since(self, before: Self) -> u64 {
-        // The peak counts only if it is a new one.
-        let most = if self.peak > before.peak { self.peak } else { self.now };
-        most.saturating_sub(before.now)
+        self.peak - before.peak
     }
 }
 

@@ -27,7 +27,7 @@ const RUN_BYTES_MAX: u64 = 1 << 20;
 /// `store.cache_bytes`.
 const CACHE_BYTES: u64 = 4 << 20;
 /// By how much memory may grow while the other three quarters, about 300 MB, are stored, bytes.
-const STORING_GROWTH_BYTES_MAX: u64 = 96 << 20;
+const STORING_GROWTH_BYTES_MAX: u64 = 128 << 20;
 /// By how much memory may grow while everything, about 400 MB, is delivered to all at once, bytes.
 const DRAINING_GROWTH_BYTES_MAX: u64 = 128 << 20;
 

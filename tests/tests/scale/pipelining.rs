@@ -89,37 +89,6 @@ async fn a_3_1_1_client_that_never_waits_is_slowed_down_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_messages_that_wait_for_the_ledger_wait_outside() {
-    const PUBLISHERS: usize = 16;
-    const MESSAGES: usize = 200;
-    const MESSAGE_BYTES: usize = 200_000;
-    /// By how much memory may grow while 640 MB are written at once, bytes.
-    const GROWTH_BYTES_MAX: u64 = 224 << 20;
-    let server = Arc::new(Server::start(Server::options().set("STORE__RUN_BYTES_MAX", 4 << 20)).await);
-    let users = server.many_users("writer", PUBLISHERS).await;
-    server.user("bob").await;
-    let before = Memory::of(server.pid());
-    let began = Instant::now();
-    let mut tasks = JoinSet::new();
-    for user in users {
-        let server = server.clone();
-        tasks.spawn(async move {
-            pipeline(&server, &Login::new("pen", &user).v3(), "user/@bob/text", MESSAGES, MESSAGE_BYTES)
-                .await;
-        });
-    }
-    within("everything is acknowledged", tasks.join_all()).await;
-    let after = Memory::of(server.pid());
-    println!(
-        "pipelining: {:.0} MiB from {PUBLISHERS} publishers in {:.1?}; memory {before} before, {after} after",
-        mib((PUBLISHERS * MESSAGES * MESSAGE_BYTES) as u64),
-        began.elapsed()
-    );
-    let growth = after.growth_since(before);
-    assert!(growth < GROWTH_BYTES_MAX, "memory grew by {:.0} MiB", mib(growth));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_mqtt_5_client_is_closed_beyond_its_receive_maximum_and_never_within_it() {
     const MESSAGES: usize = 5_000;
     /// So many at once that no server answers the first of them before it has read one too many.

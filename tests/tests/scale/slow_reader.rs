@@ -57,7 +57,7 @@ mod live {
     /// `store.run_bytes_max`: memory before the store is at most eight times this.
     const RUN_BYTES_MAX: u64 = 1 << 20;
     /// By how much memory may grow while about 200 MB pass the ones who do not read, bytes.
-    const GROWTH_BYTES_MAX: u64 = 80 << 20;
+    const GROWTH_BYTES_MAX: u64 = 64 << 20;
 
     /// Publishes a round of messages while the fast ones read all of it.
     async fn round(

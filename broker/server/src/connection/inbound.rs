@@ -35,19 +35,13 @@ impl<S: Transport> Connection<S> {
         let topic = publish.topic.clone();
         let sender = Sender { principal: &self.principal, owner: &self.owner, session_ms: self.session_ms };
         let routed = gate::route(&self.context, &sender, publish);
-        let outcome = match routed {
-            Ok(routed) => self.carry_out(ticket, routed),
-            Err(error) => Err(error),
-        };
-        match (outcome, topic) {
-            (Err(error), topic) => {
-                self.refuse(ticket, topic.as_ref().map_or("", |topic| topic.as_str()), &error);
-            }
-            // Who is told of a refusal by an event must be told of which publish.
-            (Ok(()), Some(topic)) if self.version == Version::V3 && ticket.needs_answer() => {
-                self.undecided.insert(ticket, topic);
-            }
-            (Ok(()), _) => {}
+        if self.version == Version::V3 && ticket.needs_answer() {
+            // Who is told of a refusal by an event must be told of which publish. The answer takes it out again.
+            self.undecided.extend(topic.clone().map(|topic| (ticket, topic)));
+        }
+        let outcome = routed.and_then(|routed| self.carry_out(ticket, routed));
+        if let Err(error) = outcome {
+            self.refuse(ticket, topic.as_ref().map_or("", |topic| topic.as_str()), &error);
         }
     }
 

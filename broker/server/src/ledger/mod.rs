@@ -5,6 +5,7 @@
 //! sees it), messages go to the hub, and whoever waits is answered. `applier` moves the overlay's runs into the store.
 
 mod applier;
+mod around;
 mod batch;
 mod conversations;
 mod decider;

@@ -1,6 +1,6 @@
 //! The opened view: reads through the overlay, opens the seal of what it finds, and reports what does not open.
 
-use super::overlay::Overlay;
+use super::{around::scan_around, overlay::Overlay};
 use bytes::Bytes;
 use parlance_plugin_api::{
     ledger::View,
@@ -35,7 +35,7 @@ impl View for OpenView {
         let (mut from, mut to) = (scan.from.to_vec(), scan.to.to_vec());
         loop {
             let limit = scan.limit - opened.len();
-            let sealed = self.overlay.scan(Scan { from: &from, to: &to, limit, ..scan })?;
+            let (sealed, _) = scan_around(&self.overlay, Scan { from: &from, to: &to, limit, ..scan })?;
             let whole = sealed.len() < limit;
             // Damaged records are left out and others take their place: a short page means the end, never damage.
             match (scan.direction, sealed.last()) {
