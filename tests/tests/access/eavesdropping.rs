@@ -158,7 +158,10 @@ async fn what_waits_for_a_removed_member_is_not_sent() {
     let eve = world.server.user("eve").await;
     let mut slow = Device::new("slow").receive_maximum(1).connect(&world.server, &eve).await.manual_acks();
     slow.subscribe("me/json/inbox/#").await;
-    world.server.call(&world.alice.token, "addMembers", json!({"group": "@secrets", "users": ["@eve"]})).await;
+    world
+        .server
+        .call(&world.alice.token, "addMembers", json!({"group": "@secrets", "users": ["@eve"]}))
+        .await;
     for number in 0..5 {
         send(&world.server, &world.alice, "@secrets", &format!("secret {number}")).await;
     }

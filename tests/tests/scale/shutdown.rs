@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 const PUBLISHERS: usize = 20;
 /// Messages stored before the server is told to stop.
 const BEFORE: f64 = 5_000.0;
-const ROUNDS: usize = 1;
+const ROUNDS: usize = 3;
 
 /// What a publisher knows of one connection: the seq of each of its messages that was acknowledged, in order.
 struct Sent {
@@ -47,11 +47,13 @@ async fn under_load_acknowledges_what_it_took_and_tells_everybody() {
     // What each conversation must hold, in order.
     let mut expected: Vec<Vec<String>> = vec![Vec::new(); PUBLISHERS];
     for round in 0..ROUNDS {
-        let mut reader = Wire::connect(&server, &Login::new("phone", &bob)).await;
-        reader.subscribe(QoS::AtMostOnce).await;
+        let mut phone = Wire::connect(&server, &Login::new("phone", &bob)).await;
+        phone.subscribe(QoS::AtMostOnce).await;
         let watching = tokio::spawn(async move {
+            // All of it, so that the connection is closed when this ends.
+            let mut phone = phone;
             loop {
-                match reader.reader.next().await {
+                match phone.reader.next().await {
                     Some(Packet::Publish(_)) => {}
                     Some(Packet::Disconnect(disconnect)) => return disconnect.reason,
                     other => panic!("the reader: no DISCONNECT but {other:?}"),
@@ -74,7 +76,6 @@ async fn under_load_acknowledges_what_it_took_and_tells_everybody() {
             within("the reader is told", watching).await.expect("no panic"),
             ReasonCode::ServerShuttingDown
         );
-        println!("shutdown: all told {:.1?}", began.elapsed());
         let stopping = Arc::get_mut(&mut server).expect("everybody else is done");
         stopping.terminate().await;
         let acknowledged: usize = sent.iter().map(|sent| sent.acknowledged.len()).sum();

@@ -176,8 +176,7 @@ fn rule_6_memory_is_bounded_and_nothing_is_lost() {
 
 #[test]
 fn rule_6_memory_is_bounded_by_bytes_too() {
-    let config =
-        SessionConfig { send_window: 1, ready_bytes_max: 3 * MESSAGE_BYTES, ..config(Version::V5) };
+    let config = SessionConfig { send_window: 1, ready_bytes_max: 3 * MESSAGE_BYTES, ..config(Version::V5) };
     let mut session: TestSession = Session::new(config, NOW);
     session.track(1, 0, 0);
     announce(&mut session, 1, 1);
