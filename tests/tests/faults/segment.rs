@@ -1,4 +1,4 @@
-//! The journal's files, as ARCHITECTURE describes them: enough to damage one record on purpose.
+//! The journal's files, as `broker/journal` and the server's ledger write them: enough to damage one record on purpose.
 //!
 //! A segment is a row of frames from its beginning: magic (4) ‖ payload length (4) ‖ position (8) ‖ generation (8) ‖
 //! CRC-32C of these and the payload (4), little-endian ‖ payload, padded to 8. A payload is a row of writes: table (1) ‖

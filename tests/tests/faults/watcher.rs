@@ -9,7 +9,6 @@ pub(crate) struct Watcher {
     pub(crate) user: User,
     device: Device,
     book: Arc<Book>,
-    connected_before: bool,
     /// By conversation: the texts it has seen, seq 1 first.
     seen: HashMap<String, Vec<String>>,
     /// The last seq of each conversation on this connection.
@@ -25,12 +24,18 @@ impl Watcher {
             device: Device::new("watcher-device"),
             user,
             book,
-            connected_before: false,
             seen: HashMap::new(),
             here: HashMap::new(),
             received: 0,
             again: 0,
         }
+    }
+
+    /// Begins its session.
+    pub(crate) async fn subscribe(&self, broker: &Broker) {
+        let mut client = self.device.connect(broker, &self.user).await;
+        client.subscribe("me/json/inbox/#").await;
+        client.disconnect().await;
     }
 
     /// Receives until the connection breaks, or until it has seen `heads`.
@@ -41,10 +46,7 @@ impl Watcher {
     ) -> Result<(), Closed> {
         self.here.clear();
         let mut client = self.device.try_connect(broker, &self.user).await?;
-        if !self.connected_before {
-            client.subscribe("me/json/inbox/#").await;
-            self.connected_before = true;
-        } else if !client.session_present() {
+        if !client.session_present() {
             self.book.problem("the session of the subscriber was lost".into());
         }
         loop {

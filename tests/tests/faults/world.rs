@@ -62,7 +62,9 @@ impl World {
             let kind = Kind::ALL[number % Kind::ALL.len()];
             publishers.push(Publisher::new(kind, user, targets, book.clone(), rng.split()));
         }
-        let watcher = Some(Watcher::new(reader.clone(), book.clone()));
+        let watcher = Watcher::new(reader.clone(), book.clone());
+        watcher.subscribe(broker).await;
+        let watcher = Some(watcher);
         Self { book, conversations, reader, publishers, watcher }
     }
 
