@@ -2,13 +2,15 @@
 //!
 //! A slow walk over two tables, a page at a time, all day long: its cost does not depend on how much expires at once.
 
-use crate::{context::Context, ledger::now_ms, sessions};
+use crate::{context::Context, hub::Hub, ledger::now_ms, sessions};
 use bytes::Bytes;
 use parlance_plugin_api::{
+    UserId,
     ledger::{Transaction, View, transact},
-    record::{self, IdRecord, SessionRecord},
+    record::{self, DeviceId, IdRecord, SessionRecord},
     store::{Direction, Scan, StoreError, Table},
 };
+use prost::Message as _;
 use std::{sync::Arc, time::Duration};
 
 /// How long a message id is remembered, milliseconds: 30 days are promised, this is a little more.
@@ -53,18 +55,25 @@ async fn step(context: &Context, table: Table, from: &[u8]) -> Result<Option<Vec
     let Some((last, _)) = page.last() else { return Ok(None) };
     let mut next = last.to_vec();
     next.push(0);
-    let expired: Vec<Bytes> =
-        page.into_iter().filter(|(_, value)| is_expired(table, value, now)).map(|(key, _)| key).collect();
-    if expired.is_empty() {
+    let hub = context.hub.clone();
+    let end_abandoned = move |key: &[u8], value: &Bytes| abandoned(table, &hub, key, value, now);
+    let due: Vec<Bytes> = page
+        .into_iter()
+        .filter(|(key, value)| is_expired(table, value, now) || end_abandoned(key, value).is_some())
+        .map(|(key, _)| key)
+        .collect();
+    if due.is_empty() {
         return Ok(Some(next));
     }
-    metrics::counter!("parlance_expired_records_total", "table" => table.name())
-        .increment(expired.len() as u64);
+    metrics::counter!("parlance_expired_records_total", "table" => table.name()).increment(due.len() as u64);
     let delete = move |tx: &mut dyn Transaction| -> Result<(), StoreError> {
-        for key in expired {
+        for key in due {
             // Looked at again where it is decided: it may have been renewed since.
-            if tx.get(table, &key)?.is_some_and(|value| is_expired(table, &value, now)) {
+            let Some(value) = tx.get(table, &key)? else { continue };
+            if is_expired(table, &value, now) {
                 tx.delete(table, &key);
+            } else if let Some(session) = end_abandoned(&key, &value) {
+                tx.put(table, &key, &session.encode_to_vec());
             }
         }
         Ok(())
@@ -73,6 +82,20 @@ async fn step(context: &Context, table: Table, from: &[u8]) -> Result<Option<Vec
         tracing::warn!(%table, %error, "expired records were not deleted; the next walk does");
     }
     Ok(Some(next))
+}
+
+/// A session whose connection ended together with the server that would have written it down: its time begins now.
+fn abandoned(table: Table, hub: &Hub, key: &[u8], value: &Bytes, now: u64) -> Option<SessionRecord> {
+    if table != Table::Sessions {
+        return None;
+    }
+    let session: SessionRecord =
+        record::decode(value.clone()).filter(|session: &SessionRecord| session.ended_ms == 0)?;
+    let (user, device) = key.split_at_checked(16)?;
+    let (user, device) = (UserId(user.try_into().ok()?), DeviceId(device.try_into().ok()?));
+    // A device takes its place in the hub before its session is opened.
+    let connected = hub.peers(user).iter().any(|peer| peer.device == device);
+    (!connected).then_some(SessionRecord { ended_ms: now, ..session })
 }
 
 fn is_expired(table: Table, value: &Bytes, now: u64) -> bool {
@@ -88,7 +111,8 @@ fn is_expired(table: Table, value: &Bytes, now: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message as _;
+    use parlance_plugin_api::record::device_key;
+    use std::num::NonZeroUsize;
 
     fn entry(value: Vec<u8>) -> Bytes {
         value.into()
@@ -114,5 +138,16 @@ mod tests {
         let entries = [session(0, 10), session(1_000, 10), session(1_000, u32::MAX)];
         assert_eq!(expired_of(Table::Sessions, &entries, 11_000), 1);
         assert_eq!(expired_of(Table::Sessions, &entries, 10_999), 0);
+    }
+
+    #[test]
+    fn a_session_that_a_crash_left_open_begins_to_expire() {
+        let hub = Hub::new(NonZeroUsize::MIN);
+        let key = device_key(UserId([1; 16]), DeviceId([2; 16]));
+        let open = entry(SessionRecord { expiry_s: 10, ..SessionRecord::default() }.encode_to_vec());
+        let ended = abandoned(Table::Sessions, &hub, &key, &open, 5_000).unwrap();
+        assert_eq!((ended.ended_ms, ended.expiry_s), (5_000, 10));
+        let closed = entry(ended.encode_to_vec());
+        assert_eq!(abandoned(Table::Sessions, &hub, &key, &closed, 6_000), None);
     }
 }
