@@ -1,7 +1,7 @@
 //! The Parlance broker: listeners, connections, the ledger that makes things durable, the hub that hands them out,
 //! HTTP, and the command line.
 //!
-//! A message walks `listen` → [`connection`] → `gate` → [`ledger`] → [`hub`] → `peer` → [`connection`].
+//! A message walks `listen` → `connection` → `gate` → [`ledger`] → [`hub`] → `peer` → `connection`.
 //! The program's `main` names the plugins and hands them in as [`serve::Plugins`]; nothing here knows them.
 
 pub mod api;

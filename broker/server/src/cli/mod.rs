@@ -1,8 +1,8 @@
 //! The command line of the `parlance` program.
 //!
 //! Everything but `serve` and `config` talks to a running server: over HTTP with the operator's token, or over MQTT as
-//! a user. One file for each command; what they share is [`place`] (which server, which data folder), [`admin`] (calls
-//! over HTTP), [`print`] and [`error`].
+//! a user. One file for each command; what they share is `place` (which server, which data folder), `admin` (calls
+//! over HTTP), `print` and `error`.
 
 mod admin;
 mod config;

@@ -30,7 +30,7 @@ pub enum ConfigError {
     Unknown {
         /// Where it is set.
         place: Place,
-        /// What is not known, as in "key `x` in [limits]".
+        /// What is not known, as in "key `x` in `limits`".
         name: String,
         /// What may have been meant.
         suggestion: Option<String>,

@@ -15,7 +15,7 @@ fn local(port: u16) -> Address {
 }
 
 section! {
-    /// Where clients connect: an IP address and a port ("0.0.0.0:1883" or "[::]:1883" for all); "" for not at all.
+    /// Where clients connect: an IP address and a port ("0.0.0.0:1883" for all of the machine); "" for not at all.
     Listen = "listen" {
         /// MQTT over TCP. Not encrypted: passwords and messages can be read on the way.
         mqtt: Address = local(1883);

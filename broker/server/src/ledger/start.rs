@@ -62,7 +62,7 @@ pub enum StartError {
     Thread(#[from] io::Error),
 }
 
-/// The threads, to be joined after [`LedgerHandle::stop`].
+/// The threads, to be joined after the ledger was told to stop.
 pub struct LedgerThreads {
     decider: JoinHandle<()>,
     applier: JoinHandle<()>,
