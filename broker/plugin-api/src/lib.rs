@@ -1,7 +1,7 @@
 //! The ports of Parlance: what a plugin sees and what it answers.
 //!
 //! # Contract
-//! * Hot decisions ([`identity::Scopes::allows`], [`identity::Directory`]) are synchronous and answered from memory.
+//! * Hot decisions ([`identity::Principal::allows`], [`identity::Directory`]) are synchronous and answered from memory.
 //!   Slow ones (logins, transactions) are async and rare.
 //! * All durable state changes through one [`ledger::Ledger`]: a transaction is a closure that runs alone on the
 //!   decider thread, reads a consistent view, and is durable (synced) before its caller hears of it.
