@@ -409,9 +409,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.publish_will().await;
         }
         let ledger = self.context.ledger.clone();
-        if let Some(moves) = self.take_moves() {
+        let waiting = self.stalled.take();
+        for command in waiting.into_iter().chain(self.take_moves()) {
             // It fails only when the ledger stops: the positions are then a little older, and a message comes twice.
-            let _ = ledger.push(moves).await;
+            let _ = ledger.push(command).await;
         }
         for subscription in self.subscriptions.iter() {
             if let crate::subscriptions::Wish::Presence { user, .. } = subscription.wish {

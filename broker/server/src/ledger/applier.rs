@@ -90,7 +90,8 @@ impl Applier {
         let reserved = self.options.min_free_bytes;
         let low = free < reserved || journal_full || self.failing.is_some_and(|failing| failing.full);
         let was_low = self.shared.low_space.swap(low, Ordering::AcqRel);
-        if low && !was_low {
+        // Also where a batch that had begun before has just said that all is well.
+        if low && (!was_low || self.shared.is_ready()) {
             let reason = format!(
                 "the disk is full: {free} bytes are free, {reserved} are kept in reserve (store.min_free_bytes); free some space"
             );

@@ -46,6 +46,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) == Health::Ready
+    }
+
     pub(crate) fn set_health(&self, health: Health) {
         let mut now = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         if *now != health {
@@ -371,10 +375,10 @@ impl Decider {
                 }
             }
         }
-        if self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).eq(&Health::Ready) {
-            return;
-        }
-        if self.refusal.is_none() && !self.shared.store_fails.load(Ordering::Acquire) {
+        // Looked at now: the disk may have become full since this batch began.
+        let refuses =
+            self.shared.low_space.load(Ordering::Acquire) || self.shared.store_fails.load(Ordering::Acquire);
+        if self.refusal.is_none() && !refuses && !self.shared.is_ready() {
             self.shared.set_health(Health::Ready);
         }
     }
