@@ -3,10 +3,14 @@
 use crate::{Acked, Delivery, Message, device::Stream, wait::in_time};
 use bytes::{Bytes, BytesMut};
 use parlance_mqtt::{
-    Ack, ConnAck, Connect, Decoder, Disconnect, Packet, PacketId, QoS, ReasonCode, RetainHandling, SubAck,
-    Subscribe, SubscribeFilter, TopicFilter, UnsubAck, Unsubscribe, Version, encode,
+    Ack, Auth, ConnAck, Connect, Decoder, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode,
+    RetainHandling, SubAck, Subscribe, SubscribeFilter, TopicFilter, TopicName, UnsubAck, Unsubscribe, Version,
+    encode,
 };
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -47,6 +51,13 @@ pub struct Client {
     manual: bool,
     deliveries: VecDeque<Delivery>,
     acks: VecDeque<Acked>,
+    /// PUBREC, PUBREL and PUBCOMP that came.
+    recs: VecDeque<Ack>,
+    rels: VecDeque<Ack>,
+    comps: VecDeque<Ack>,
+    auths: VecDeque<Auth>,
+    /// Topics that the server has given an alias.
+    aliases: HashMap<u16, TopicName>,
     subacks: VecDeque<SubAck>,
     unsubacks: VecDeque<UnsubAck>,
     pongs: u32,
@@ -66,6 +77,11 @@ impl Client {
             manual: false,
             deliveries: VecDeque::new(),
             acks: VecDeque::new(),
+            recs: VecDeque::new(),
+            rels: VecDeque::new(),
+            comps: VecDeque::new(),
+            auths: VecDeque::new(),
+            aliases: HashMap::new(),
             subacks: VecDeque::new(),
             unsubacks: VecDeque::new(),
             pongs: 0,
@@ -162,19 +178,70 @@ impl Client {
         self.publish_message(&Message::new(topic, payload)).await
     }
 
-    /// Publishes and waits for its PUBACK, which may be a refusal.
+    /// Publishes and waits for its PUBACK, which may be a refusal. With QoS 2 for its PUBREC, and then for its PUBCOMP.
     ///
     /// # Panics
     /// If the connection ends before.
     pub async fn publish_message(&mut self, message: &Message) -> Acked {
         let id =
             self.send(message).await.unwrap_or_else(|closed| panic!("the connection has ended: {closed:?}"));
-        let id = id.expect("a publish with QoS 1");
+        let id = id.expect("a publish with QoS 1 or 2");
+        if message.publish.qos == QoS::ExactlyOnce {
+            let received = self.pubrec(id).await;
+            if !received.reason.is_error() {
+                self.send_packet(&Packet::PubRel(Ack::success(id))).await;
+                self.pubcomp(id).await;
+            }
+            return Acked(received);
+        }
         loop {
             if let Some(at) = self.acks.iter().position(|ack| ack.packet_id() == id) {
                 return self.acks.remove(at).expect("found just now");
             }
             self.must_read("PUBACK").await;
+        }
+    }
+
+    /// Waits for the PUBREC of a publish.
+    pub async fn pubrec(&mut self, id: PacketId) -> Ack {
+        loop {
+            if let Some(at) = self.recs.iter().position(|ack| ack.packet_id == id) {
+                return self.recs.remove(at).expect("found just now");
+            }
+            self.must_read("PUBREC").await;
+        }
+    }
+
+    /// Waits for the PUBREL of a delivery.
+    pub async fn pubrel(&mut self, id: PacketId) -> Ack {
+        loop {
+            if let Some(at) = self.rels.iter().position(|ack| ack.packet_id == id) {
+                return self.rels.remove(at).expect("found just now");
+            }
+            self.must_read("PUBREL").await;
+        }
+    }
+
+    /// Waits for the PUBCOMP of a publish.
+    pub async fn pubcomp(&mut self, id: PacketId) -> Ack {
+        loop {
+            if let Some(at) = self.comps.iter().position(|ack| ack.packet_id == id) {
+                return self.comps.remove(at).expect("found just now");
+            }
+            self.must_read("PUBCOMP").await;
+        }
+    }
+
+    /// Waits for an AUTH, or for the end of the connection.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub async fn next_auth(&mut self) -> Result<Auth, Closed> {
+        loop {
+            if let Some(auth) = self.auths.pop_front() {
+                return Ok(auth);
+            }
+            in_time("AUTH", self.read()).await?;
         }
     }
 
@@ -184,10 +251,16 @@ impl Client {
         sent.unwrap_or_else(|closed| panic!("the connection has ended: {closed:?}"));
     }
 
-    /// Acknowledges a delivery.
+    /// Acknowledges a delivery: with QoS 2 all the way.
     pub async fn ack(&mut self, delivery: &Delivery) {
-        let id = delivery.packet_id().expect("a delivery with QoS 1");
-        self.send_packet(&Packet::PubAck(Ack::success(id))).await;
+        let id = delivery.packet_id().expect("a delivery with QoS 1 or 2");
+        if delivery.0.qos == QoS::ExactlyOnce {
+            self.send_packet(&Packet::PubRec(Ack::success(id))).await;
+            self.pubrel(id).await;
+            self.send_packet(&Packet::PubComp(Ack::success(id))).await;
+        } else {
+            self.send_packet(&Packet::PubAck(Ack::success(id))).await;
+        }
     }
 
     /// Subscribes with QoS 1.
@@ -201,7 +274,6 @@ impl Client {
 
     /// Subscribes; answers the code of the SUBACK.
     pub async fn try_subscribe(&mut self, filter: &str, qos: QoS) -> ReasonCode {
-        let packet_id = self.fresh_id();
         let filter = SubscribeFilter {
             filter: TopicFilter::new(filter.to_owned()).unwrap_or_else(|error| panic!("{filter}: {error}")),
             qos,
@@ -209,12 +281,18 @@ impl Client {
             retain_as_published: false,
             retain_handling: RetainHandling::Send,
         };
-        let packet = Subscribe {
-            packet_id,
-            filters: vec![filter],
-            subscription_id: None,
-            user_properties: Vec::new(),
-        };
+        self.subscribe_with(filter, None).await
+    }
+
+    /// Subscribes with all options; answers the code of the SUBACK.
+    pub async fn subscribe_with(
+        &mut self,
+        filter: SubscribeFilter,
+        subscription_id: Option<u32>,
+    ) -> ReasonCode {
+        let packet_id = self.fresh_id();
+        let packet =
+            Subscribe { packet_id, filters: vec![filter], subscription_id, user_properties: Vec::new() };
         self.send_packet(&Packet::Subscribe(packet)).await;
         loop {
             match self.subacks.pop_front() {
@@ -225,8 +303,8 @@ impl Client {
         }
     }
 
-    /// Unsubscribes.
-    pub async fn unsubscribe(&mut self, filter: &str) {
+    /// Unsubscribes; answers the code of the UNSUBACK (5).
+    pub async fn unsubscribe(&mut self, filter: &str) -> ReasonCode {
         let packet_id = self.fresh_id();
         let filters =
             vec![TopicFilter::new(filter.to_owned()).unwrap_or_else(|error| panic!("{filter}: {error}"))];
@@ -236,8 +314,14 @@ impl Client {
             user_properties: Vec::new(),
         }))
         .await;
-        while self.unsubacks.pop_front().is_none_or(|unsuback| unsuback.packet_id != packet_id) {
-            self.must_read("UNSUBACK").await;
+        loop {
+            match self.unsubacks.pop_front() {
+                Some(unsuback) if unsuback.packet_id == packet_id => {
+                    return unsuback.codes.first().copied().unwrap_or(ReasonCode::Success);
+                }
+                Some(_) => {}
+                None => self.must_read("UNSUBACK").await,
+            }
         }
     }
 
@@ -313,7 +397,11 @@ impl Client {
     async fn take(&mut self) -> Result<Delivery, Closed> {
         let delivery = self.deliveries.pop_front().expect("waited for");
         if let Some(id) = delivery.packet_id().filter(|_| !self.manual) {
-            self.try_send(&Packet::PubAck(Ack::success(id))).await?;
+            let ack = Ack::success(id);
+            // PUBREL is answered where it is read.
+            let packet =
+                if delivery.0.qos == QoS::ExactlyOnce { Packet::PubRec(ack) } else { Packet::PubAck(ack) };
+            self.try_send(&packet).await?;
         }
         Ok(delivery)
     }
@@ -351,6 +439,11 @@ impl Client {
             let packet =
                 self.decoder.next().unwrap_or_else(|error| panic!("the server sent nonsense: {error}"));
             if let Some(packet) = packet {
+                if let Packet::PubRel(ack) = &packet
+                    && !self.manual
+                {
+                    self.try_send(&Packet::PubComp(Ack::success(ack.packet_id))).await?;
+                }
                 self.sort(packet);
                 return Ok(());
             }
@@ -369,7 +462,15 @@ impl Client {
     fn sort(&mut self, packet: Packet) {
         match packet {
             Packet::ConnAck(connack) => self.connack = Some(*connack),
-            Packet::Publish(publish) => self.deliveries.push_back(Delivery(publish)),
+            Packet::Publish(publish) => {
+                let publish = self.named(publish);
+                self.deliveries.push_back(Delivery(publish));
+            }
+            Packet::PubRec(ack) => self.recs.push_back(ack),
+            Packet::PubRel(ack) if self.manual => self.rels.push_back(ack),
+            Packet::PubRel(_) => {}
+            Packet::PubComp(ack) => self.comps.push_back(ack),
+            Packet::Auth(auth) => self.auths.push_back(auth),
             Packet::PubAck(ack) => self.acks.push_back(Acked(ack)),
             Packet::SubAck(suback) => self.subacks.push_back(suback),
             Packet::UnsubAck(unsuback) => self.unsubacks.push_back(unsuback),
@@ -377,6 +478,20 @@ impl Client {
             Packet::Disconnect(disconnect) => self.closed = Some(Closed::Told(Box::new(disconnect))),
             other => panic!("a server does not send {other:?}"),
         }
+    }
+
+    /// A publish with its topic, where an alias stands for it. The alias stays to be seen.
+    fn named(&mut self, mut publish: Publish) -> Publish {
+        if let Some(alias) = publish.properties.topic_alias {
+            match &publish.topic {
+                Some(topic) => {
+                    self.aliases.insert(alias, topic.clone());
+                }
+                None => publish.topic = self.aliases.get(&alias).cloned(),
+            }
+        }
+        assert!(publish.topic.is_some(), "an alias that was not agreed on: {publish:?}");
+        publish
     }
 
     fn fresh_id(&mut self) -> PacketId {

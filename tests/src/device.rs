@@ -8,7 +8,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use std::{io, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -35,6 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub struct Device {
     connect: Connect,
     via: Via,
+    at: Option<SocketAddr>,
     own_login: bool,
 }
 
@@ -59,7 +60,7 @@ impl Device {
             authentication_data: None,
             user_properties: Vec::new(),
         };
-        Self { connect, via: Via::Tcp, own_login: false }
+        Self { connect, via: Via::Tcp, at: None, own_login: false }
     }
 
     /// Over MQTT 3.1.1.
@@ -80,6 +81,39 @@ impl Device {
     #[must_use]
     pub fn via(mut self, via: Via) -> Self {
         self.via = via;
+        self
+    }
+
+    /// To this address, over TCP.
+    #[must_use]
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.at = Some(address);
+        self
+    }
+
+    /// Topic Alias Maximum (5).
+    #[must_use]
+    pub fn topic_alias_maximum(mut self, aliases: u16) -> Self {
+        self.connect.topic_alias_maximum = Some(aliases);
+        self
+    }
+
+    /// With Authentication Method `token` (5), and this token in the place of user name and password.
+    #[must_use]
+    pub fn token(mut self, method: &str, token: &str) -> Self {
+        self = self.login(None, None);
+        self.connect.authentication_method = Some(method.to_owned().into());
+        self.connect.authentication_data = Some(token.to_owned().into());
+        self
+    }
+
+    /// With changes to its will.
+    ///
+    /// # Panics
+    /// If it has none.
+    #[must_use]
+    pub fn with_will(mut self, change: impl FnOnce(&mut Will)) -> Self {
+        change(self.connect.will.as_mut().expect("a will"));
         self
     }
 
@@ -166,6 +200,28 @@ impl Device {
             connect.password = Some(user.token.clone().into());
         }
         connect
+    }
+
+    /// Connects as nobody, without user name and password: where a listener is open to all.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub async fn connect_open(&self) -> Client {
+        self.try_connect_open().await.unwrap_or_else(|closed| panic!("refused: {closed:?}"))
+    }
+
+    /// Connects as nobody, or is refused.
+    ///
+    /// # Errors
+    /// As [`try_connect`](Self::try_connect).
+    ///
+    /// # Panics
+    /// If no address was given.
+    pub async fn try_connect_open(&self) -> Result<Client, Closed> {
+        let address = self.at.expect("the address of the open listener");
+        let socket = in_time("a connection", TcpStream::connect(address)).await.map_err(|_| Closed::Ended)?;
+        socket.set_nodelay(true).map_err(|_| Closed::Ended)?;
+        Client::handshake(Box::new(socket), self.connect.clone()).await
     }
 
     /// A connection on which nothing was sent yet.

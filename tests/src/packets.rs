@@ -77,6 +77,20 @@ impl Message {
         self
     }
 
+    /// With a Message Expiry Interval (MQTT 5), seconds.
+    #[must_use]
+    pub fn expiry_s(mut self, seconds: u32) -> Self {
+        self.publish.properties.message_expiry_s = Some(seconds);
+        self
+    }
+
+    /// With any change.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Publish)) -> Self {
+        change(&mut self.publish);
+        self
+    }
+
     /// With a user property (MQTT 5), such as `id`.
     #[must_use]
     pub fn property(mut self, name: &str, value: &str) -> Self {

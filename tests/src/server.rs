@@ -43,6 +43,9 @@ pub struct Options {
     engine: Engine,
     data_dir: Option<PathBuf>,
     env: Vec<(String, String)>,
+    /// What stands in the configuration file.
+    file: String,
+    open: bool,
 }
 
 impl Options {
@@ -66,6 +69,21 @@ impl Options {
         self.env(&format!("PARLANCE__{key}"), value)
     }
 
+    /// With these lines in its configuration file.
+    #[must_use]
+    pub fn file(mut self, lines: &str) -> Self {
+        self.file.push_str(lines);
+        self.file.push('\n');
+        self
+    }
+
+    /// With a listener that is open to all, at [`Server::open`].
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.open = true;
+        self
+    }
+
     /// With any variable in its environment.
     #[must_use]
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
@@ -81,6 +99,7 @@ pub struct Server {
     options: Options,
     process: Option<Child>,
     folder: TempDir,
+    open: SocketAddr,
     /// Bound, never listening: the ports stay this server's while it is down.
     _ports: Vec<Socket>,
 }
@@ -88,19 +107,24 @@ pub struct Server {
 impl Server {
     /// The usual: fjall, all four listeners, a folder of its own.
     pub fn options() -> Options {
-        Options { engine: Engine::Fjall, data_dir: None, env: Vec::new() }
+        Options { engine: Engine::Fjall, data_dir: None, env: Vec::new(), file: String::new(), open: false }
     }
 
     /// Starts a server and waits until it is ready.
     pub async fn start(options: Options) -> Self {
         let folder = tempfile::Builder::new().prefix("parlance-test-").tempdir().expect("a temporary folder");
-        let (ports, addresses): (Vec<Socket>, Vec<SocketAddr>) = (0..4).map(|_| reserve_port()).unzip();
+        let (ports, addresses): (Vec<Socket>, Vec<SocketAddr>) = (0..5).map(|_| reserve_port()).unzip();
         let data_dir = options.data_dir.clone().unwrap_or_else(|| folder.path().join("data"));
         let broker = Broker::new([addresses[0], addresses[1], addresses[2], addresses[3]], data_dir);
-        let mut server = Self { broker, options, process: None, folder, _ports: ports };
+        let mut server = Self { broker, options, process: None, folder, open: addresses[4], _ports: ports };
         server.spawn();
         server.ready().await;
         server
+    }
+
+    /// The listener that is open to all, if it was asked for.
+    pub fn open(&self) -> SocketAddr {
+        self.open
     }
 
     /// The process id.
@@ -166,6 +190,14 @@ impl Server {
 
     fn spawn(&mut self) {
         let program = program();
+        let mut file = self.options.file.clone();
+        if self.options.open {
+            file.push_str(&format!(
+                "[[listener]]\nname = \"open\"\naddress = \"{}\"\nprofile = \"open\"\n",
+                self.open
+            ));
+        }
+        fs::write(self.folder.path().join("parlance.toml"), file).expect("the configuration is written");
         let log = fs::File::options().create(true).append(true).open(self.log_file()).expect("the log opens");
         let mut command = Command::new(&program);
         command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null());

@@ -35,7 +35,7 @@ enum Layer {
     Plugin,
     Client,
     Server,
-    /// `tests` and `bench`: they use the product from outside.
+    /// `tests`, the suites in it and `bench`: they use the product from outside, and each other's harness.
     Outside,
     Xtask,
 }
@@ -50,7 +50,7 @@ impl Layer {
             "broker/plugin-api" => Self::PluginApi,
             "broker/server" => Self::Server,
             "client-sdk" => Self::Client,
-            "tests" | "bench" => Self::Outside,
+            "tests" | "tests/conformance" | "tests/clients/embedded" | "bench" => Self::Outside,
             "xtask" => Self::Xtask,
             _ if folder.starts_with("plugins/") => Self::Plugin,
             _ => return None,
@@ -81,6 +81,7 @@ impl Layer {
                 Self::PluginApi,
                 Self::Client,
                 Self::Server,
+                Self::Outside,
             ],
         }
     }

@@ -1,23 +1,25 @@
 //! The tasks of the project, run as `cargo xtask <task>`.
 //!
 //! A task is a list of steps (`step.rs`); each module below gives the steps of one task. `ci` is nothing of its
-//! own: it is the steps of `check` followed by the steps of `test`.
+//! own: it is the steps of `check`, of `test`, and of a short `fuzz`.
 
 mod check;
 mod command;
 mod deny;
+mod fuzz;
 mod layers;
 mod metadata;
 mod setup;
 mod step;
 mod test;
+mod tool;
 mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{step::Step, workspace::Workspace};
+use crate::{fuzz::FuzzOptions, step::Step, workspace::Workspace};
 
 /// Tasks of the project.
 #[derive(Parser)]
@@ -35,8 +37,10 @@ enum Task {
     Test(TestOptions),
     /// The checks without the tests: format, lints, layers, licences and sources, documentation
     Check,
-    /// What the CI runs: `check`, then `test`
+    /// What the CI runs: `check`, then `test`, then each fuzz target for a short time
     Ci,
+    /// Run the fuzz targets, and say how far they came
+    Fuzz(FuzzOptions),
     /// Check the import rules between the packages
     Layers,
     /// Check licences, sources and forbidden crates against deny.toml
@@ -62,8 +66,10 @@ impl Task {
             Self::Ci => {
                 let mut steps = check::steps();
                 steps.extend(test::steps(TestOptions { no_setup: false, filter: None }));
+                steps.extend(fuzz::steps(FuzzOptions::short()));
                 steps
             }
+            Self::Fuzz(options) => fuzz::steps(options),
             Self::Layers => vec![layers::step()],
             Self::Deny => vec![deny::step()],
         }

@@ -8,7 +8,7 @@ mod python;
 
 use std::{fs, io, path::Path};
 
-use crate::{command::CommandError, step::Step, workspace::Workspace};
+use crate::{command::CommandError, fuzz, step::Step, tool::ToolError, workspace::Workspace};
 
 /// Why the setup could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub(crate) enum SetupError {
         /// The command and how it ended.
         source: CommandError,
     },
+    /// A program of crates.io could not be built.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
     /// A file could not be read or written.
     #[error("setup of {part}")]
     File {
@@ -50,7 +53,9 @@ pub(crate) fn step() -> Step {
     Step::new("setup", advice, |workspace: &Workspace| {
         packages::install(workspace)?;
         python::install(workspace)?;
-        javascript::install(workspace)
+        javascript::install(workspace)?;
+        fuzz::CARGO_FUZZ.install(workspace)?;
+        Ok::<(), SetupError>(())
     })
 }
 

@@ -7,6 +7,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use parlance_mqtt::QoS;
+
 use crate::lazy::Lazy;
 use crate::track::{Handed, Track};
 use crate::{Channels, Domain, Entry, SessionConfig};
@@ -76,8 +78,8 @@ pub(crate) struct Delivery<D: Domain> {
     pub(crate) seq: u64,
     pub(crate) channel: u8,
     pub(crate) message: D::Message,
-    /// It needs a packet id and a place in the window.
-    pub(crate) acknowledged: bool,
+    /// Above 0: it needs a packet id and a place in the window.
+    pub(crate) qos: QoS,
 }
 
 /// A log read to be asked for.
@@ -120,11 +122,11 @@ impl<D: Domain> CatchUp<D> {
     }
 
     /// A packet of an earlier connection is in flight.
-    pub(crate) fn resume(&mut self, conversation: D::Conversation, seq: u64, channel: u8, complete: bool) {
+    pub(crate) fn resume(&mut self, conversation: D::Conversation, seq: u64, channel: u8, sent: u64) {
         self.tracks
             .entry(conversation)
             .or_insert_with(|| Track::new(seq.saturating_sub(1), seq, false))
-            .resume(seq, channel, complete);
+            .resume(seq, channel, sent);
     }
 
     pub(crate) fn follow(&mut self, conversation: D::Conversation, acked: u64, head: u64) {
@@ -150,6 +152,10 @@ impl<D: Domain> CatchUp<D> {
 
     pub(crate) fn is_followed(&self, conversation: D::Conversation) -> bool {
         self.tracks.get(&conversation).is_some_and(Track::is_followed)
+    }
+
+    pub(crate) fn ready_bytes(&self) -> usize {
+        self.ready_bytes
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -233,14 +239,15 @@ impl<D: Domain> CatchUp<D> {
         }
     }
 
-    /// The next message to send. `window_open`: there is room for one that will be acknowledged;
-    /// `acknowledged`: the channels whose packets are.
-    pub(crate) fn next_delivery(&mut self, window_open: bool, acknowledged: Channels) -> Option<Delivery<D>> {
+    /// The next message to send. `admit` says with which QoS the message at a position goes to a channel, or that it
+    /// has to wait; those after it wait with it.
+    pub(crate) fn next_delivery(&mut self, admit: impl Fn(u64, u8) -> Option<QoS>) -> Option<Delivery<D>> {
         loop {
             let queues = self.queues.get_mut()?;
             let conversation = *queues.runnable.front()?;
             let track = self.tracks.get_mut(&conversation);
-            let Some((track, channel)) = track.and_then(|track| track.next_channel().map(|it| (track, it)))
+            let Some((track, (seq, channel))) =
+                track.and_then(|track| track.next_handed().map(|it| (track, it)))
             else {
                 // Served or gone meanwhile.
                 queues.runnable.pop_front();
@@ -249,12 +256,9 @@ impl<D: Domain> CatchUp<D> {
                 }
                 continue;
             };
-            let acknowledged = acknowledged.contains(channel);
-            if acknowledged && !window_open {
-                return None;
-            }
+            let qos = admit(seq, channel)?;
             self.ready_bytes -= track.ready_bytes();
-            let handed = track.take(acknowledged);
+            let handed = track.take(qos != QoS::AtMostOnce);
             self.ready_bytes += track.ready_bytes();
             let Handed { seq, channel, message, complete } = handed?;
             if complete {
@@ -264,7 +268,7 @@ impl<D: Domain> CatchUp<D> {
                 track.filed.runnable = false;
             }
             queues.file(conversation, track);
-            return Some(Delivery { conversation, seq, channel, message, acknowledged });
+            return Some(Delivery { conversation, seq, channel, message, qos });
         }
     }
 
@@ -289,9 +293,9 @@ impl<D: Domain> CatchUp<D> {
         self.tracks.get(&conversation).is_some_and(|track| track.awaits(seq, channel))
     }
 
-    /// Whether a message was handed to all its channels.
-    pub(crate) fn is_complete(&self, conversation: D::Conversation, seq: u64) -> bool {
-        self.tracks.get(&conversation).is_some_and(|track| track.sent() >= seq)
+    /// Up to where messages were handed to all their channels.
+    pub(crate) fn sent(&self, conversation: D::Conversation) -> u64 {
+        self.tracks.get(&conversation).map_or(0, Track::sent)
     }
 
     /// The next read to ask for: only when memory is below half.

@@ -1,5 +1,6 @@
 //! What a session was told when its connection began.
 
+use bytes::Bytes;
 use parlance_mqtt::Version;
 
 /// Limits and terms of one connection of a session. [`negotiate`](crate::negotiate) makes it; the server may
@@ -8,11 +9,12 @@ use parlance_mqtt::Version;
 pub struct SessionConfig {
     /// Protocol version of the connection.
     pub version: Version,
-    /// QoS 1 packets that may be unacknowledged by the client at once.
+    /// Packets with QoS 1 or 2 that may be unacknowledged by the client at once.
     pub send_window: u16,
     /// Largest packet that the client accepts, bytes; `None`: no limit.
     pub client_packet_max: Option<u32>,
-    /// QoS 1 publishes of the client that may wait for their PUBACK at once.
+    /// Publishes of the client that may be open at once: QoS 1 until PUBACK, QoS 2 until PUBCOMP (MQTT-4.9). In 3.1.1,
+    /// which has no such limit, those that wait for the server.
     pub receive_maximum: u16,
     /// Keep alive that was agreed, milliseconds; 0 = off. The session grants one and a half times as much.
     pub keep_alive_ms: u64,
@@ -20,6 +22,14 @@ pub struct SessionConfig {
     pub session_expiry_s: u32,
     /// Greatest session expiry that a DISCONNECT may ask for, seconds.
     pub session_expiry_s_max: u32,
+    /// The session outlives its connection: QoS 2 steps wait for the storage.
+    pub durable: bool,
+    /// Greatest topic alias that the client may use; 0: none.
+    pub topic_alias_maximum: u16,
+    /// Greatest topic alias that the client takes; 0: none.
+    pub client_topic_alias_maximum: u16,
+    /// Authentication Method that was agreed on; `None`: AUTH is a protocol error.
+    pub authentication_method: Option<Bytes>,
     /// The client wants reason strings and user properties on acknowledgements (MQTT-3.1.2-29).
     pub problem_information: bool,
     /// Messages held in memory while they wait for the send window. More are read from the log later.

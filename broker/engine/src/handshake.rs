@@ -1,7 +1,7 @@
 //! CONNECT → the terms of a session, or a refusal. Who the client is, is somebody else's question.
 
 use bytes::Bytes;
-use parlance_mqtt::{ConnAck, ConnAckProperties, Connect, QoS, ReasonCode, Version};
+use parlance_mqtt::{ConnAck, ConnAckProperties, Connect, PublishProperties, ReasonCode, Version};
 
 use crate::SessionConfig;
 
@@ -15,12 +15,17 @@ pub struct HandshakeLimits {
     pub keep_alive_s_max: u16,
     /// Longest life of a session after its connection, seconds.
     pub session_expiry_s_max: u32,
-    /// QoS 1 publishes of a client that may wait for their PUBACK at once. At least 1.
+    /// Publishes of a client with QoS 1 or 2 that may be open at once. At least 1.
     pub receive_maximum: u16,
     /// Largest packet that the server accepts, bytes.
     pub maximum_packet_size: u32,
-    /// QoS 1 packets in flight to a client, whatever it allows; for 3.1.1 clients the window itself. At least 1.
+    /// Packets with QoS 1 or 2 in flight to a client, whatever it allows; for 3.1.1 clients the window itself.
+    /// At least 1.
     pub inflight_messages_max: u16,
+    /// Greatest topic alias that clients may use; 0: none.
+    pub topic_alias_maximum: u16,
+    /// Authentication methods that the server knows.
+    pub authentication_methods: &'static [&'static str],
 }
 
 /// The terms that were agreed.
@@ -37,7 +42,8 @@ pub struct Plan {
     /// For [`Session::new`](crate::Session::new) or [`resume`](crate::Session::resume). The memory limits have
     /// their defaults; the server may change them.
     pub session: SessionConfig,
-    /// For the CONNACK (5; empty in 3.1.1).
+    /// For the CONNACK (5; empty in 3.1.1). Authentication Method and Data and Response Information are the server's
+    /// to add.
     pub connack: ConnAckProperties,
 }
 
@@ -50,7 +56,7 @@ pub fn negotiate(
     assigned_client_id: impl FnOnce() -> Bytes,
 ) -> Result<Plan, ConnAck> {
     check_identifier(connect, limits).map_err(refusal)?;
-    check_features(connect).map_err(refusal)?;
+    check_features(connect, limits).map_err(refusal)?;
     let assigned = connect.client_id.is_empty();
     let client_id = if assigned { assigned_client_id() } else { connect.client_id.clone() };
     let session = session_config(connect, limits);
@@ -89,20 +95,28 @@ fn check_identifier(connect: &Connect, limits: &HandshakeLimits) -> Result<(), R
     Ok(())
 }
 
-/// What a client asks for that this server has not: enhanced authentication, and wills beyond its Maximum QoS
-/// (MQTT-3.2.2-12) or retained (MQTT-3.2.2-13). In 3.1.1 such a will is taken as QoS 1, not retained.
-fn check_features(connect: &Connect) -> Result<(), ReasonCode> {
+/// What a client asks for that this server has not, or that is not what it says it is.
+fn check_features(connect: &Connect, limits: &HandshakeLimits) -> Result<(), ReasonCode> {
     if connect.version == Version::V3 {
         return Ok(());
     }
-    if connect.authentication_method.is_some() {
+    let known = |method: &Bytes| limits.authentication_methods.iter().any(|it| it.as_bytes() == method);
+    if connect.authentication_method.as_ref().is_some_and(|method| !known(method)) {
+        // MQTT-4.12.0-1
         return Err(ReasonCode::BadAuthenticationMethod);
     }
     match &connect.will {
-        Some(will) if will.qos == QoS::ExactlyOnce => Err(ReasonCode::QoSNotSupported),
-        Some(will) if will.retain => Err(ReasonCode::RetainNotSupported),
+        // MQTT-3.1.3.2.3
+        Some(will) if !is_as_indicated(&will.properties, &will.payload) => {
+            Err(ReasonCode::PayloadFormatInvalid)
+        }
         _ => Ok(()),
     }
+}
+
+/// Whether a payload that is said to be UTF-8 is (MQTT-3.3.2.3.2). That it is checked is the server's choice.
+pub(crate) fn is_as_indicated(properties: &PublishProperties, payload: &[u8]) -> bool {
+    properties.payload_is_utf8 != Some(true) || std::str::from_utf8(payload).is_ok()
 }
 
 fn session_config(connect: &Connect, limits: &HandshakeLimits) -> SessionConfig {
@@ -115,6 +129,7 @@ fn session_config(connect: &Connect, limits: &HandshakeLimits) -> SessionConfig 
         Version::V3 => u16::MAX,
         Version::V5 => connect.receive_maximum.unwrap_or(u16::MAX),
     };
+    let v5 = connect.version == Version::V5;
     SessionConfig {
         version: connect.version,
         send_window: client_window.min(limits.inflight_messages_max).max(1),
@@ -123,6 +138,10 @@ fn session_config(connect: &Connect, limits: &HandshakeLimits) -> SessionConfig 
         keep_alive_ms: u64::from(keep_alive_s(connect, limits)) * 1000,
         session_expiry_s,
         session_expiry_s_max: limits.session_expiry_s_max,
+        durable: session_expiry_s > 0,
+        topic_alias_maximum: if v5 { limits.topic_alias_maximum } else { 0 },
+        client_topic_alias_maximum: connect.topic_alias_maximum.unwrap_or(0),
+        authentication_method: connect.authentication_method.clone().filter(|_| v5),
         problem_information: connect.request_problem_information.unwrap_or(true),
         ready_messages_max: SessionConfig::READY_MESSAGES_MAX,
         ready_bytes_max: SessionConfig::READY_BYTES_MAX,
@@ -148,14 +167,15 @@ fn connack_properties(
     ConnAckProperties {
         session_expiry_s: (session.session_expiry_s != asked_expiry_s).then_some(session.session_expiry_s),
         receive_maximum: Some(session.receive_maximum),
-        maximum_qos: Some(1),
-        retain_available: Some(false),
+        // Absent: 2 (MQTT-3.2.2.3.4).
+        maximum_qos: None,
+        retain_available: Some(true),
         maximum_packet_size: Some(limits.maximum_packet_size),
         assigned_client_id,
-        topic_alias_maximum: Some(0),
+        topic_alias_maximum: Some(session.topic_alias_maximum),
         wildcard_subscription_available: Some(true),
         subscription_ids_available: Some(true),
-        shared_subscription_available: Some(false),
+        shared_subscription_available: Some(true),
         server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
         ..ConnAckProperties::default()
     }

@@ -1,17 +1,22 @@
-//! The outgoing QoS 1 window: packet ids, what each stands for, and the order of redelivery.
+//! The outgoing window: packet ids, what each stands for, how far each is, and the order of redelivery.
 //!
-//! Packet ids are given in turn, so the packets in flight are a run of ids with holes where the client
-//! acknowledged out of order. The run is a ring of slots: finding, adding and settling are O(1), no id is
-//! given twice, and the order of sending is kept for redelivery (MQTT-4.4.0-1, MQTT-4.6.0-1).
+//! Packet ids come out of two ranges. QoS 2 *messages* have the id 32768 + seq % 32768: after the server lost its
+//! memory the same message has the same id again, without a write. Everything else takes 1 to 32767 in turn.
+//! No id is given twice at once (MQTT-2.2.1-4): one that is still taken is waited for.
+//!
+//! Over both ranges the order of sending is kept for redelivery (MQTT-4.4.0-1, MQTT-4.6.0-1), and so is the order
+//! of the PUBRECs: PUBRELs leave in it (MQTT-4.6.0-4).
+
+mod ring;
 
 use std::collections::VecDeque;
 
-use parlance_mqtt::PacketId;
+use parlance_mqtt::{PacketId, QoS};
 
-use crate::Domain;
-
-/// Packet ids are 1 to 65,535.
-const PACKET_IDS: u64 = 65_535;
+use self::ring::{FIXED_FIRST, Fixed, InTurn};
+pub(crate) use self::ring::{Slot, Stage};
+use crate::lazy::Lazy;
+use crate::{Domain, POSITIONS_PER_ID};
 
 /// What a packet in flight carries.
 pub(crate) enum What<D: Domain> {
@@ -23,152 +28,273 @@ pub(crate) enum What<D: Domain> {
     Note(D::Note),
 }
 
-/// How far a slot is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Acknowledged; goes when it comes to the front.
-    Done,
-    /// Was sent on an earlier connection, not yet on this one.
-    Owed,
-    /// Sent on this connection.
-    OnWire,
+/// A packet of an earlier connection.
+pub(crate) struct Earlier<D: Domain> {
+    pub(crate) packet_id: PacketId,
+    pub(crate) number: u32,
+    pub(crate) stage: Stage,
+    pub(crate) qos: QoS,
+    pub(crate) what: What<D>,
 }
 
-pub(crate) struct Slot<D: Domain> {
-    pub(crate) stage: Stage,
-    pub(crate) what: What<D>,
+/// What a PUBREC means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Receipt<C> {
+    /// The storage must know that the client has the message at this position of the conversation.
+    Ask(C, u64),
+    /// PUBREL may leave when it is its turn.
+    Release,
+    /// It came before, and PUBREL was sent: it is sent again.
+    Again,
+    /// It came before, and PUBREL waits.
+    Waiting,
+}
+
+/// What only QoS 2 needs.
+struct Exact<D: Domain> {
+    ring: Fixed<D>,
+    /// Packets whose PUBREL was not sent on this connection, in the order of their PUBRECs.
+    releasing: VecDeque<PacketId>,
+}
+
+impl<D: Domain> Default for Exact<D> {
+    fn default() -> Self {
+        Self { ring: Fixed::default(), releasing: VecDeque::new() }
+    }
 }
 
 /// The window.
 pub(crate) struct Inflight<D: Domain> {
-    slots: VecDeque<Slot<D>>,
-    /// Position of the front slot. Position p has packet id `p % 65535 + 1`.
-    first: u64,
+    in_turn: InTurn<D>,
+    exact: Lazy<Exact<D>>,
+    /// Acknowledged packets sent in the life of the session. Wraps.
+    sent: u32,
+    /// Gives [`Slot::order`]. Wraps: what is in flight is far younger than a round.
+    clock: u32,
     on_wire: u16,
 }
 
 impl<D: Domain> Inflight<D> {
-    /// An empty window whose next packet id is `next`.
-    pub(crate) fn starting_at(next: PacketId) -> Self {
-        Self { slots: VecDeque::new(), first: u64::from(next.get()) - 1, on_wire: 0 }
+    /// An empty window.
+    pub(crate) fn new() -> Self {
+        Self { in_turn: InTurn::default(), exact: Lazy::new(), sent: 0, clock: 0, on_wire: 0 }
     }
 
-    /// The packet id of a position.
-    pub(crate) fn packet_id(position: u64) -> PacketId {
-        PacketId::MIN.saturating_add((position % PACKET_IDS) as u16)
+    /// The window of a session that had one: `packets` stand in the order in which they are owed; `next` is the next
+    /// id that is given in turn; `sent` packets were sent before.
+    pub(crate) fn resume(packets: Vec<Earlier<D>>, next: PacketId, sent: u32) -> Self {
+        let mut window = Self { sent, clock: packets.len() as u32, ..Self::new() };
+        let mut packets: Vec<_> = packets.into_iter().zip(0..).collect();
+        // Each range takes its packets in the order of sending.
+        packets.sort_by_key(|(packet, _)| std::cmp::Reverse(sent.wrapping_sub(packet.number)));
+        for (packet, order) in packets {
+            let mut slot = Slot::new(packet.number, order, packet.qos, packet.what);
+            slot.stage = packet.stage;
+            if packet.packet_id.get() < FIXED_FIRST {
+                window.in_turn.owe(packet.packet_id, slot);
+            } else {
+                window.exact.made().ring.owe(packet.packet_id, slot);
+            }
+        }
+        window.in_turn.skip_to(next);
+        window
     }
 
-    /// The packet id that is given next.
-    pub(crate) fn next_packet_id(&self) -> PacketId {
-        Self::packet_id(self.first + self.slots.len() as u64)
+    /// How many packet ids are given in turn.
+    pub(crate) const IN_TURN: u64 = InTurn::<D>::COUNT;
+    /// How many packet ids follow from positions: QoS 2 messages in flight lie within so many.
+    pub(crate) const FIXED: u64 = POSITIONS_PER_ID;
+
+    /// The first position in the window from `next` on that has the packet id of `seq`.
+    pub(crate) fn fixed_position(next: u64, seq: u64) -> u64 {
+        Fixed::<D>::position_from(next, seq)
     }
 
-    /// Whether one more packet may be sent anew. Besides the window, the run of ids is bounded: a client that
-    /// leaves the oldest packet unacknowledged and acknowledges later ones is not served without end.
+    /// The packet id of a QoS 2 message.
+    pub(crate) fn fixed_id(seq: u64) -> PacketId {
+        PacketId::MIN.saturating_add(FIXED_FIRST - 1 + (seq % Fixed::<D>::COUNT) as u16)
+    }
+
+    /// The packet id that is given in turn after this one.
+    pub(crate) fn id_after(packet_id: PacketId) -> PacketId {
+        if packet_id.get() < FIXED_FIRST - 1 { packet_id.saturating_add(1) } else { PacketId::MIN }
+    }
+
+    /// Whether one more packet may be sent anew. Besides the window, the run of packets since the oldest that is
+    /// not settled is bounded: a client that leaves it unacknowledged and acknowledges later ones is not served
+    /// without end. So after a crash what may have been sent lies within twice the window from the cursor.
     pub(crate) fn has_room(&self, window: u16) -> bool {
-        let run_max = (usize::from(window) * 2).min(PACKET_IDS as usize - 1);
-        self.on_wire < window && self.slots.len() < run_max
+        let run_max = (u32::from(window) * 2).min(InTurn::<D>::COUNT as u32 - 1);
+        self.on_wire < window && self.run() < run_max
     }
 
-    /// Whether one more owed packet may be sent again.
+    fn run(&self) -> u32 {
+        let fixed = self.exact.get().and_then(|exact| exact.ring.front());
+        let fronts = self.in_turn.front().into_iter().chain(fixed);
+        fronts.map(|slot| self.sent.wrapping_sub(slot.number)).max().unwrap_or(0)
+    }
+
+    /// Whether the id of a QoS 2 message can be given.
+    pub(crate) fn is_free(&self, seq: u64) -> bool {
+        self.exact.get().is_none_or(|exact| exact.ring.is_free(seq))
+    }
+
+    /// Whether one more owed PUBLISH may be sent again.
     pub(crate) fn may_resend(&self, window: u16) -> bool {
         self.on_wire < window
     }
 
     /// Puts a packet in flight and names it.
-    pub(crate) fn send(&mut self, what: What<D>) -> PacketId {
-        let packet_id = self.next_packet_id();
-        self.slots.push_back(Slot { stage: Stage::OnWire, what });
+    pub(crate) fn send(&mut self, qos: QoS, what: What<D>) -> PacketId {
+        let fixed = match what {
+            What::Message { seq, .. } if qos == QoS::ExactlyOnce => Some(seq),
+            _ => None,
+        };
+        let slot = Slot::new(self.sent, self.tick(), qos, what);
+        self.sent = self.sent.wrapping_add(1);
         self.on_wire += 1;
-        packet_id
-    }
-
-    /// Puts a packet of an earlier connection in flight as owed, leaving the ids before it settled.
-    /// Packets come in the order they were sent.
-    pub(crate) fn owe(&mut self, packet_id: PacketId, what: What<D>) {
-        let id_position = u64::from(packet_id.get()) - 1;
-        if self.slots.is_empty() {
-            self.first = id_position;
-        }
-        self.skip_to(packet_id);
-        self.slots.push_back(Slot { stage: Stage::Owed, what });
-    }
-
-    /// Leaves the ids before `next` settled.
-    pub(crate) fn skip_to(&mut self, next: PacketId) {
-        if self.slots.is_empty() {
-            self.first = u64::from(next.get()) - 1;
-        }
-        while self.next_packet_id() != next {
-            self.slots.push_back(Slot { stage: Stage::Done, what: What::Nothing });
+        match fixed {
+            Some(seq) => self.exact.made().ring.push(Some(seq), slot),
+            None => self.in_turn.push(None, slot),
         }
     }
 
-    /// The client acknowledged `packet_id` (or it is given up). `None`: no such packet is in flight.
+    fn tick(&mut self) -> u32 {
+        let now = self.clock;
+        self.clock = now.wrapping_add(1);
+        now
+    }
+
+    /// A packet in flight.
+    pub(crate) fn get(&self, packet_id: PacketId) -> Option<&Slot<D>> {
+        if packet_id.get() < FIXED_FIRST {
+            self.in_turn.get(packet_id)
+        } else {
+            self.exact.get()?.ring.get(packet_id)
+        }
+    }
+
+    fn get_mut(&mut self, packet_id: PacketId) -> Option<&mut Slot<D>> {
+        if packet_id.get() < FIXED_FIRST {
+            self.in_turn.get_mut(packet_id)
+        } else {
+            self.exact.get_mut()?.ring.get_mut(packet_id)
+        }
+    }
+
+    /// The client has a packet for good (or it is given up). `None`: no such packet is in flight.
     pub(crate) fn settle(&mut self, packet_id: PacketId) -> Option<What<D>> {
-        let index = self.index_of(packet_id)?;
-        let slot = self.slots.get_mut(index).filter(|slot| slot.stage != Stage::Done)?;
-        if slot.stage == Stage::OnWire {
-            self.on_wire -= 1;
-        }
+        let slot = self.get_mut(packet_id)?;
+        let (live, releasing) = (slot.live, matches!(slot.stage, Stage::Received | Stage::Releasable));
         slot.stage = Stage::Done;
         let what = std::mem::replace(&mut slot.what, What::Nothing);
-        while self.slots.front().is_some_and(|slot| slot.stage == Stage::Done) {
-            self.slots.pop_front();
-            self.first += 1;
+        if live {
+            self.on_wire -= 1;
+        }
+        self.in_turn.trim();
+        if let Some(exact) = self.exact.get_mut() {
+            exact.ring.trim();
+            if releasing {
+                exact.releasing.retain(|it| *it != packet_id);
+            }
         }
         Some(what)
     }
 
-    /// Marks an owed packet as sent again and returns what it carries; `None` if it is not owed any more.
-    pub(crate) fn resend(&mut self, position: u64) -> Option<&What<D>> {
-        let index = usize::try_from(position.checked_sub(self.first)?).ok()?;
-        let slot = self.slots.get_mut(index).filter(|slot| slot.stage == Stage::Owed)?;
-        slot.stage = Stage::OnWire;
-        self.on_wire += 1;
-        Some(&slot.what)
+    /// Takes in a PUBREC for a QoS 2 packet in flight. `durable`: the storage must know of messages.
+    pub(crate) fn receive(&mut self, packet_id: PacketId, durable: bool) -> Option<Receipt<D::Conversation>> {
+        let now = self.tick();
+        let slot = self.get_mut(packet_id)?;
+        match slot.stage {
+            Stage::Done => return None,
+            Stage::Received | Stage::Releasable => return Some(Receipt::Waiting),
+            Stage::Released if slot.live => return Some(Receipt::Again),
+            Stage::Released => {}
+            Stage::Published => slot.order = now,
+        }
+        Some(self.begin_release(packet_id, durable))
     }
 
-    /// What an owed packet carries; `None` if it is not owed any more.
-    pub(crate) fn owed(&self, position: u64) -> Option<&What<D>> {
-        let index = usize::try_from(position.checked_sub(self.first)?).ok()?;
-        self.slots.get(index).filter(|slot| slot.stage == Stage::Owed).map(|slot| &slot.what)
+    /// A PUBREL is owed on this connection.
+    pub(crate) fn begin_release(&mut self, packet_id: PacketId, durable: bool) -> Receipt<D::Conversation> {
+        self.make_live(packet_id);
+        let Some(slot) = self.get_mut(packet_id) else { return Receipt::Waiting };
+        let receipt = match (&slot.what, slot.stage) {
+            (What::Message { conversation, seq, .. }, Stage::Published | Stage::Received) if durable => {
+                slot.stage = Stage::Received;
+                Receipt::Ask(*conversation, *seq)
+            }
+            _ => {
+                slot.stage = Stage::Releasable;
+                Receipt::Release
+            }
+        };
+        self.exact.made().releasing.push_back(packet_id);
+        receipt
+    }
+
+    /// It is durable that the client has a message.
+    pub(crate) fn released(&mut self, packet_id: PacketId) {
+        if let Some(slot) = self.get_mut(packet_id).filter(|slot| slot.stage == Stage::Received) {
+            slot.stage = Stage::Releasable;
+        }
+    }
+
+    /// The next PUBREL to send: never before that of an earlier PUBREC (MQTT-4.6.0-4).
+    pub(crate) fn next_release(&mut self) -> Option<PacketId> {
+        let packet_id = *self.exact.get()?.releasing.front()?;
+        let slot = self.get_mut(packet_id).filter(|slot| slot.stage == Stage::Releasable)?;
+        slot.stage = Stage::Released;
+        self.exact.get_mut()?.releasing.pop_front()
+    }
+
+    /// A packet of an earlier connection takes its place in the window of this one.
+    pub(crate) fn make_live(&mut self, packet_id: PacketId) {
+        if let Some(slot) = self.get_mut(packet_id).filter(|slot| !slot.live) {
+            slot.live = true;
+            self.on_wire += 1;
+        }
     }
 
     /// Forgets what the packets of a conversation carry. Their ids stay taken until the client settles them.
     pub(crate) fn forget(&mut self, conversation: D::Conversation) {
-        for slot in &mut self.slots {
+        let fixed = self.exact.get_mut().into_iter().flat_map(|exact| exact.ring.slots_mut());
+        for slot in self.in_turn.slots_mut().chain(fixed) {
             if matches!(&slot.what, What::Message { conversation: of, .. } if *of == conversation) {
                 slot.what = What::Nothing;
             }
         }
     }
 
-    /// Everything unsettled with its position, in the order it was sent.
-    pub(crate) fn unsettled(&self) -> impl Iterator<Item = (u64, &What<D>)> {
-        let first = self.first;
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.stage != Stage::Done)
-            .map(move |(index, slot)| (first + index as u64, &slot.what))
+    /// Packets of an earlier connection, in the order in which they are owed.
+    pub(crate) fn owed(&self) -> Vec<PacketId> {
+        let fixed = self.exact.get().into_iter().flat_map(|exact| exact.ring.unsettled());
+        let owed = self.in_turn.unsettled().chain(fixed).filter(|(_, slot)| !slot.live);
+        let mut owed: Vec<_> = owed.map(|(packet_id, slot)| (self.age(slot), packet_id)).collect();
+        owed.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
+        owed.into_iter().map(|(_, packet_id)| packet_id).collect()
     }
 
-    /// The window taken apart: the next packet id, and what was unsettled.
-    pub(crate) fn into_parts(self) -> (PacketId, impl Iterator<Item = (PacketId, What<D>)>) {
-        let next = self.next_packet_id();
-        let first = self.first;
-        let unsettled = self
-            .slots
-            .into_iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.stage != Stage::Done)
-            .map(move |(index, slot)| (Self::packet_id(first + index as u64), slot.what));
-        (next, unsettled)
+    fn age(&self, slot: &Slot<D>) -> u32 {
+        self.clock.wrapping_sub(slot.order)
+    }
+
+    /// The window taken apart: the next id that is given in turn, how many packets were sent, and what is not
+    /// settled, in the order in which it will be owed.
+    pub(crate) fn into_parts(mut self) -> (PacketId, u32, Vec<Earlier<D>>) {
+        let (next, sent, clock) = (self.in_turn.next_id(), self.sent, self.clock);
+        let fixed = self.exact.get_mut().map(|exact| std::mem::take(exact).ring.into_unsettled());
+        let mut open: Vec<_> = self.in_turn.into_unsettled().chain(fixed.into_iter().flatten()).collect();
+        open.sort_by_key(|(_, slot)| std::cmp::Reverse(clock.wrapping_sub(slot.order)));
+        let packets = open.into_iter().map(|(packet_id, slot)| {
+            let Slot { number, stage, qos, what, .. } = slot;
+            Earlier { packet_id, number, stage, qos, what }
+        });
+        (next, sent, packets.collect())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.in_turn.is_empty() && self.exact.get().is_none_or(|exact| exact.ring.is_empty())
     }
 
     pub(crate) fn on_wire(&self) -> u16 {
@@ -176,14 +302,7 @@ impl<D: Domain> Inflight<D> {
     }
 
     pub(crate) fn shrink(&mut self) {
-        if self.slots.is_empty() {
-            self.slots = VecDeque::new();
-        }
-    }
-
-    fn index_of(&self, packet_id: PacketId) -> Option<usize> {
-        let offset = (u64::from(packet_id.get()) - 1 + PACKET_IDS - self.first % PACKET_IDS) % PACKET_IDS;
-        let index = offset as usize;
-        (index < self.slots.len()).then_some(index)
+        self.in_turn.shrink();
+        self.exact.release_if(|exact| exact.ring.is_empty() && exact.releasing.is_empty());
     }
 }

@@ -14,6 +14,15 @@
 //! * What a session holds is bounded by [`SessionConfig`]: an overflow forgets what can be read again from
 //!   the log (messages) or says that it dropped (notes). A message is never lost by forgetting it here,
 //!   because the cursor moves only over what was acknowledged.
+//! * QoS 2 is exactly once in both directions for as long as the client keeps its session (MQTT-4.3.3), over lost
+//!   connections and, for a durable session ([`SessionConfig::durable`]), over the loss of this memory: each step that
+//!   must not be forgotten is an effect whose answer the next packet waits for. In: [`Output::Publish`] before PUBREC,
+//!   [`Output::Complete`] before PUBCOMP. Out: [`Output::Release`] before PUBREL, [`Output::Delivered`] after
+//!   PUBCOMP. What the server stored with them makes [`Parked::recovered`]. Packet ids of QoS 2 messages follow from
+//!   their positions, so that they need not be stored.
+//! * Between two connections a session is [`Parked`]. The server may drop it: then, for a durable session,
+//!   [`Parked::recovered`] takes its place, and a session that begins without either begins anew (the client is told
+//!   so: Session Present 0).
 //! * No input makes this crate panic; bad packets close the session with the reason code of the clause.
 //!
 //! # Who does what
@@ -21,6 +30,7 @@
 //! rights. The server decides which *channel* (subscription) of the device wants a message, encodes it, and
 //! answers reads. [`Conversation`] is used by the one thread that decides the order of a conversation.
 
+mod alias;
 mod catch_up;
 mod channels;
 mod config;
@@ -31,11 +41,15 @@ mod handshake;
 mod inflight;
 mod keep_alive;
 mod lazy;
+mod levels;
 mod output;
 mod parked;
 mod received;
 mod restore;
+mod retained;
+mod roster;
 mod session;
+mod subscriptions;
 mod time;
 mod track;
 
@@ -46,7 +60,13 @@ pub use conversation::{
 };
 pub use domain::{Domain, Entry};
 pub use handshake::{HandshakeLimits, Plan, connack, negotiate};
+pub use levels::LEVELS_MAX;
 pub use output::{NoteFate, Output, PublishOutcome, Ticket, WillFate};
-pub use parked::Parked;
+pub use parked::{POSITIONS_PER_ID, Parked, Recovered};
+pub use retained::Retained;
 pub use session::{Counters, Session};
+pub use subscriptions::{
+    Availability, Found, Match, ShareStrategy, SharedMatch, SubscriptionIds, SubscriptionOptions,
+    Subscriptions,
+};
 pub use time::Millis;

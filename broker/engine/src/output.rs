@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use parlance_mqtt::{Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Unsubscribe, UserProperties};
+use parlance_mqtt::{Auth, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Unsubscribe, UserProperties};
 
 use crate::Domain;
 
@@ -25,7 +25,8 @@ impl Ticket {
 /// How a publish of the client ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishOutcome {
-    /// Reason code of the PUBACK. 3.1.1 clients get a plain PUBACK whatever it says.
+    /// Reason code of the PUBACK or PUBREC. 3.1.1 clients get a plain one whatever it says: there a QoS 2 publish
+    /// that was refused takes its course as one that was accepted.
     pub reason: ReasonCode,
     /// For people (5).
     pub reason_string: Option<Bytes>,
@@ -80,9 +81,9 @@ pub enum Output<D: Domain> {
         channel: u8,
         /// QoS of the packet.
         qos: QoS,
-        /// `Some` exactly when `qos` is 1.
+        /// `Some` exactly when `qos` is 1 or 2.
         packet_id: Option<PacketId>,
-        /// Sent before, on another connection of this session.
+        /// Sent before, or maybe, on another connection of this session.
         dup: bool,
     },
     /// Encode a note and write; too large: as for `Deliver`.
@@ -91,19 +92,42 @@ pub enum Output<D: Domain> {
         note: D::Note,
         /// QoS of the packet.
         qos: QoS,
-        /// `Some` exactly when `qos` is 1.
+        /// `Some` exactly when `qos` is 1 or 2.
         packet_id: Option<PacketId>,
-        /// Sent before, on another connection of this session.
+        /// Sent before, or maybe, on another connection of this session.
         dup: bool,
     },
     /// The client published. Answer with [`Session::publish_done`](crate::Session::publish_done) when the
-    /// outcome is durable, if [`Ticket::needs_answer`]. `topic` is always `Some`, `retain` always false.
+    /// outcome is durable, if [`Ticket::needs_answer`]. `topic` is always `Some`. A QoS 2 publish comes once for
+    /// its packet id, until the client releases it. The exception: one that was undecided when its connection ended
+    /// comes again on the next. The server must know by the packet id whether it was stored meanwhile, and answer
+    /// with success then.
     Publish {
         /// Names the publish in the answer.
         ticket: Ticket,
         /// The publish.
         publish: Publish,
     },
+    /// The client has released a QoS 2 publish (PUBREL) of a durable session: when the server has durably forgotten
+    /// the packet id, answer with [`Session::completed`](crate::Session::completed). It may be asked again after a
+    /// resume: what is forgotten already is an answer too.
+    Complete {
+        /// Which publish.
+        packet_id: PacketId,
+    },
+    /// The client has a QoS 2 message (PUBREC): when it is durable that it must not be sent again, answer with
+    /// [`Session::released`](crate::Session::released). It may be asked again after a resume.
+    Release {
+        /// Its conversation.
+        conversation: D::Conversation,
+        /// Its position.
+        seq: u64,
+        /// The packet that carried it.
+        packet_id: PacketId,
+    },
+    /// The client authenticates anew, by the method agreed on at CONNECT. Answer with
+    /// [`Session::authenticated`](crate::Session::authenticated).
+    Authenticate(Auth),
     /// Answer with [`Session::subscribe_done`](crate::Session::subscribe_done).
     Subscribe(Subscribe),
     /// Answer with [`Session::unsubscribe_done`](crate::Session::unsubscribe_done).
@@ -118,7 +142,7 @@ pub enum Output<D: Domain> {
         /// Records at most.
         limit: usize,
     },
-    /// Read these messages, which were in flight when the connection ended, and answer with
+    /// Read these messages, whose PUBLISH was in flight when the connection ended, and answer with
     /// [`Session::restored`](crate::Session::restored) in the same order. At most once, after a resume.
     Restore(Vec<(D::Conversation, u64)>),
     /// The device has everything up to `seq`. At most one for a conversation in a poll round. After a resume it
@@ -157,6 +181,11 @@ impl<D: Domain> fmt::Debug for Output<D> {
             Self::Publish { ticket, publish } => {
                 write!(f, "Publish({ticket:?} {:?} {:?})", publish.qos, publish.packet_id)
             }
+            Self::Complete { packet_id } => write!(f, "Complete({packet_id})"),
+            Self::Release { conversation, seq, packet_id } => {
+                write!(f, "Release({conversation:?}/{seq} {packet_id})")
+            }
+            Self::Authenticate(_) => f.write_str("Authenticate"),
             Self::Subscribe(subscribe) => write!(f, "Subscribe({})", subscribe.packet_id),
             Self::Unsubscribe(unsubscribe) => write!(f, "Unsubscribe({})", unsubscribe.packet_id),
             Self::ReadLog { conversation, after, limit } => {

@@ -1,23 +1,26 @@
-//! One client's protocol state: MQTT 3.1.1 and 5, QoS 0 and 1, and the delivery of conversations by cursors.
+//! One client's protocol state: MQTT 3.1.1 and 5, QoS 0 to 2, and the delivery of conversations by cursors.
 
+mod auth;
+mod exact;
 mod inbound;
 mod outbound;
+mod parking;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use parlance_mqtt::{Ack, Packet, PacketId, QoS, ReasonCode, SubAck, UnsubAck, Version};
+use parlance_mqtt::{Ack, Packet, PacketId, QoS, ReasonCode, SubAck, TopicName, UnsubAck, Version};
 
+use crate::alias::{self, Aliases};
 use crate::catch_up::CatchUp;
 use crate::fit::fit;
 use crate::inflight::{Inflight, What};
 use crate::keep_alive::KeepAlive;
-use crate::parked::{ParkedPacket, ParkedWhat};
-use crate::received::Received;
+use crate::lazy::Lazy;
+use crate::received::{Answer, Received};
 use crate::restore::Restore;
 use crate::{
-    Channels, Domain, Entry, Millis, NoteFate, Output, Parked, PublishOutcome, SessionConfig, Ticket,
-    WillFate,
+    Channels, Domain, Entry, Millis, NoteFate, Output, PublishOutcome, SessionConfig, Ticket, WillFate,
 };
 
 /// How long a read that brought nothing, though something was announced, waits before it is asked again.
@@ -33,10 +36,12 @@ const REQUESTS_MAX: u16 = 16;
 /// What happened that nobody needs to be answered for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// PUBACKs for packets that are not in flight.
+    /// PUBACKs, PUBRECs and PUBCOMPs for packets that are not in flight.
     pub unknown_acks: u32,
-    /// Publishes that came again, with DUP, while their first copy waits for its outcome.
+    /// Publishes that came again: while their first copy waits for its outcome, or before their PUBREL (QoS 2).
     pub repeated_publishes: u32,
+    /// Publishes whose payload is not the UTF-8 that they say it is (5).
+    pub invalid_payloads: u32,
     /// Notes that found the queue full.
     pub dropped_notes: u32,
     /// Packets that the client would not accept for their size.
@@ -76,8 +81,14 @@ pub struct Session<D: Domain> {
     notes: VecDeque<(D::Note, QoS)>,
     /// The last thing sent was a note: a message comes next, if one waits.
     note_was_last: bool,
-    /// Channels whose packets are acknowledged (QoS 1).
+    /// Channels whose packets are acknowledged (QoS 1 or 2).
     acknowledged: Channels,
+    /// Those of them with QoS 2.
+    exactly_once: Channels,
+    /// Topic aliases of this connection.
+    aliases: Lazy<Aliases>,
+    /// A re-authentication waits for its answer.
+    authenticating: bool,
     resync: bool,
     /// The last packet was one too many to go on reading: what the client says since then is not heard.
     deaf: bool,
@@ -88,80 +99,6 @@ pub struct Session<D: Domain> {
 }
 
 impl<D: Domain> Session<D> {
-    /// A session without a past.
-    pub fn new(config: SessionConfig, now: Millis) -> Self {
-        Self::with_window(config, now, Inflight::starting_at(PacketId::MIN))
-    }
-
-    /// Goes on where an earlier connection of the session ended: what was in flight is sent again first.
-    /// The server tracks the conversations of the user as for a new session, and may untrack those that the
-    /// user left meanwhile: [`restored`](Self::restored) with `None` has the same effect packet by packet.
-    pub fn resume(parked: Parked<D>, config: SessionConfig, now: Millis) -> Self {
-        let mut inflight = Inflight::starting_at(parked.next);
-        let mut catch_up = CatchUp::new(&config);
-        for ParkedPacket { packet_id, what } in parked.in_flight {
-            let what = match what {
-                ParkedWhat::Message { conversation, seq, channel, complete } => {
-                    catch_up.resume(conversation, seq, channel, complete);
-                    What::Message { conversation, seq, channel }
-                }
-                ParkedWhat::Note(note) => What::Note(note),
-            };
-            inflight.owe(packet_id, what);
-        }
-        inflight.skip_to(parked.next);
-        let mut session = Self::with_window(config, now, inflight);
-        session.catch_up = catch_up;
-        session.restore = Restore::of(&session.inflight).map(Box::new);
-        session.notes = parked.notes.into_iter().map(|note| (note, QoS::AtLeastOnce)).collect();
-        session
-    }
-
-    fn with_window(config: SessionConfig, now: Millis, inflight: Inflight<D>) -> Self {
-        Self {
-            keep_alive: KeepAlive::new(config.keep_alive_ms, now),
-            clock: now,
-            retry_at: None,
-            received: Received::new(),
-            requests: 0,
-            control: VecDeque::new(),
-            inflight,
-            restore: None,
-            catch_up: CatchUp::new(&config),
-            notes: VecDeque::new(),
-            note_was_last: false,
-            acknowledged: Channels::from_bits(u8::MAX),
-            resync: false,
-            deaf: false,
-            resting: false,
-            ending: None,
-            counters: Counters::default(),
-            config,
-        }
-    }
-
-    /// Takes the session off its connection. Finish the poll round first, or cursors that moved are told late
-    /// (messages come twice).
-    pub fn park(self) -> Parked<D> {
-        let Self { inflight, catch_up, notes, .. } = self;
-        let (next, unsettled) = inflight.into_parts();
-        let in_flight = unsettled.filter_map(|(packet_id, what)| {
-            let what = match what {
-                What::Nothing => return None,
-                What::Note(note) => ParkedWhat::Note(note),
-                What::Message { conversation, seq, channel } => {
-                    if !catch_up.awaits(conversation, seq, channel) {
-                        return None;
-                    }
-                    let complete = catch_up.is_complete(conversation, seq);
-                    ParkedWhat::Message { conversation, seq, channel, complete }
-                }
-            };
-            Some(ParkedPacket { packet_id, what })
-        });
-        Parked::new(next, in_flight.collect(), notes)
-    }
-
     /// The clock moved: call it at [`next_timeout`](Self::next_timeout), or whenever.
     pub fn handle_timeout(&mut self, now: Millis) {
         self.clock = self.clock.max(now);
@@ -198,23 +135,44 @@ impl<D: Domain> Session<D> {
     /// waits for its answer: the connection then stops reading. (An MQTT 5 client keeps to Receive Maximum
     /// itself, or is closed with 0x93.)
     pub fn accepts_input(&self) -> bool {
+        // What waits for the client (QoS 2 before PUBREL) must not count: its answer may be the next packet.
         let full = self.config.version == Version::V3
-            && self.received.len() >= usize::from(self.config.receive_maximum);
+            && self.received.waiting() >= usize::from(self.config.receive_maximum);
         !full && self.requests < REQUESTS_MAX && self.control.len() < CONTROL_MAX
     }
 
-    /// How a publish ended. PUBACKs leave in the order of the PUBLISH packets (MQTT-4.6.0-2), so this one may
-    /// wait for those before it. Unknown and QoS 0 tickets are ignored.
+    /// How a publish ended. PUBACKs and PUBRECs leave in the order of the PUBLISH packets (MQTT-4.6.0-2,
+    /// MQTT-4.6.0-3), so this one may wait for those before it. Unknown and QoS 0 tickets are ignored.
+    ///
+    /// A QoS 2 publish that is refused (0x80 or more, 5) frees its packet id; otherwise the id stands for this message
+    /// until the client releases it (MQTT-4.3.3-10).
     pub fn publish_done(&mut self, ticket: Ticket, outcome: PublishOutcome) {
         if self.is_closed() {
             return;
         }
-        let Some(packet_id) = self.received.waiting(ticket) else { return };
-        let PublishOutcome { reason, mut reason_string, mut user_properties } = outcome;
+        let Some(packet_id) = self.received.open(ticket) else { return };
+        let PublishOutcome { mut reason, mut reason_string, mut user_properties } = outcome;
         fit(&self.config, 0, &mut reason_string, &mut user_properties);
+        if self.config.version == Version::V3 {
+            // It cannot be told: on the wire the publish was accepted.
+            reason = ReasonCode::Success;
+        }
         self.received.done(ticket, Ack { packet_id, reason, reason_string, user_properties });
-        while let Some(ack) = self.received.next_ack() {
-            self.control.push_back(Output::Send(Packet::PubAck(ack)));
+        self.send_answers();
+    }
+
+    /// Sends the PUBACKs and PUBRECs whose turn it is.
+    fn send_answers(&mut self) {
+        while let Some(Answer { qos, ack, released }) = self.received.next_answer() {
+            let packet_id = ack.packet_id;
+            if qos != QoS::ExactlyOnce {
+                self.control.push_back(Output::Send(Packet::PubAck(ack)));
+                continue;
+            }
+            self.control.push_back(Output::Send(Packet::PubRec(ack)));
+            if released {
+                self.handle_pubrel(packet_id);
+            }
         }
     }
 
@@ -280,6 +238,11 @@ impl<D: Domain> Session<D> {
         self.catch_up.len()
     }
 
+    /// Content of the messages that wait for the window, bytes.
+    pub fn ready_bytes(&self) -> usize {
+        self.catch_up.ready_bytes()
+    }
+
     /// A live message: the next one of its conversation waits for the window, one seen before is ignored,
     /// one beyond a gap (or beyond what memory may hold) will be read from the log.
     /// Returns false if the conversation is not tracked: then nothing happened.
@@ -308,15 +271,17 @@ impl<D: Domain> Session<D> {
     }
 
     /// The answer to [`Output::Restore`], in its order. `None`: the message is gone, or not to be seen by this
-    /// user any more; it counts as acknowledged.
+    /// user any more; it counts as acknowledged. That a message expired is no reason: its PUBLISH was sent
+    /// (MQTT-4.3.3-7).
     pub fn restored(&mut self, messages: Vec<Option<D::Message>>) {
         if let Some(restore) = &mut self.restore {
-            restore.answer(messages, &self.inflight);
+            restore.answer(messages);
         }
     }
 
-    /// Sends an event, receipt, typing sign or reply. QoS 2 is sent as QoS 1. What is in flight or queued with
-    /// QoS 1 survives the connection. The queue is bounded: the newest is dropped.
+    /// Sends an event, receipt, typing sign, reply or a message without a position. What is in flight or queued with
+    /// QoS 1 or 2 survives the connection, while the [`Parked`](crate::Parked) session is kept in memory: PUBREL of a
+    /// QoS 2 note waits for no storage. The queue is bounded: the newest is dropped.
     pub fn note(&mut self, note: D::Note, qos: QoS) -> NoteFate {
         if self.is_closed() {
             return NoteFate::Dropped;
@@ -325,14 +290,18 @@ impl<D: Domain> Session<D> {
             self.counters.dropped_notes = self.counters.dropped_notes.saturating_add(1);
             return NoteFate::Dropped;
         }
-        self.notes.push_back((note, qos.min(QoS::AtLeastOnce)));
+        self.notes.push_back((note, qos));
         NoteFate::Queued
     }
 
     /// A `Deliver` or `Note` was not written because the client does not accept packets that large: it counts
-    /// as acknowledged (MQTT-3.1.2-25). With QoS 0 (`None`) there is nothing to do but to count it.
+    /// as acknowledged (MQTT-3.1.2-25). With QoS 0 (`None`) there is nothing to do but to count it. An
+    /// [`alias`](Self::alias) that was made for it is taken back.
     pub fn undeliverable(&mut self, packet_id: Option<PacketId>) {
         self.counters.undeliverable = self.counters.undeliverable.saturating_add(1);
+        if let Some(aliases) = self.aliases.get_mut() {
+            aliases.take_back();
+        }
         if let Some(packet_id) = packet_id {
             self.settle(packet_id);
         }
@@ -343,6 +312,18 @@ impl<D: Domain> Session<D> {
         self.resync = true;
     }
 
+    /// The alias under which a topic is sent on this connection (5), and whether the topic name must travel too;
+    /// `None`: the client takes none, or the topic is too short to gain by it. Call it for the packet that is written
+    /// next, and for no other: afterwards the client is taken to know the alias. (A packet that turns out too large is
+    /// [`undeliverable`](Self::undeliverable).)
+    pub fn alias(&mut self, topic: &TopicName) -> Option<(u16, bool)> {
+        let client_max = self.config.client_topic_alias_maximum;
+        if client_max == 0 || self.is_closed() || !alias::is_worth_it(topic) {
+            return None;
+        }
+        self.aliases.made().tell(topic, client_max)
+    }
+
     /// Ends the connection from the server's side: takeover, shutdown, token expired, malformed packet.
     pub fn close(&mut self, reason: ReasonCode, reason_string: Option<Bytes>) {
         if !self.is_closed() {
@@ -350,13 +331,14 @@ impl<D: Domain> Session<D> {
         }
     }
 
-    /// QoS of the packets of a channel, 1 until said otherwise. QoS 2 is sent as QoS 1. Messages of a QoS 0
-    /// channel count as acknowledged when they are handed out.
+    /// QoS of the packets of a channel, 1 until said otherwise. Messages of a QoS 0 channel count as acknowledged when
+    /// they are handed out. Those of a QoS 2 channel have packet ids that follow from their positions: where two
+    /// conversations, or two channels, want the same id, one waits for the other. What is in flight keeps its QoS.
+    /// Exactly once over several connections is only what goes to one channel.
     pub fn set_channel_qos(&mut self, channel: u8, qos: QoS) {
-        self.acknowledged = match qos {
-            QoS::AtMostOnce => self.acknowledged.without(channel),
-            QoS::AtLeastOnce | QoS::ExactlyOnce => self.acknowledged.with(channel),
-        };
+        let set = |set: Channels, on: bool| if on { set.with(channel) } else { set.without(channel) };
+        self.acknowledged = set(self.acknowledged, qos != QoS::AtMostOnce);
+        self.exactly_once = set(self.exactly_once, qos == QoS::ExactlyOnce);
     }
 
     /// Drops the conversations of which the device has everything, and gives memory back. The server tracks
@@ -392,7 +374,7 @@ impl<D: Domain> Session<D> {
         self.counters
     }
 
-    /// Packets sent on this connection that the client has not acknowledged.
+    /// Packets sent on this connection that the client has not acknowledged to the end: PUBACK or PUBCOMP.
     pub fn in_flight(&self) -> u16 {
         self.inflight.on_wire()
     }
@@ -400,6 +382,10 @@ impl<D: Domain> Session<D> {
     fn end(&mut self, cause: ReasonCode, reason_string: Option<Bytes>, will: WillFate) {
         let disconnect = self.config.version == Version::V5;
         self.ending = Some(Box::new(Ending { cause, disconnect, reason_string, will, told: false }));
+    }
+
+    fn count_unknown_ack(&mut self) {
+        self.counters.unknown_acks = self.counters.unknown_acks.saturating_add(1);
     }
 
     /// The packet needs no acknowledgement any more. Returns false if it is not in flight.

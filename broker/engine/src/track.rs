@@ -90,11 +90,11 @@ impl<M: Clone> Track<M> {
         }
     }
 
-    /// A packet of an earlier connection is in flight. `complete`: all channels of the message were served.
-    pub(crate) fn resume(&mut self, seq: u64, channel: u8, complete: bool) {
+    /// A packet of an earlier connection is in flight. Up to `sent` all messages were served to all their channels.
+    pub(crate) fn resume(&mut self, seq: u64, channel: u8, sent: u64) {
         self.hand_out(seq, channel);
-        self.sent = self.sent.max(if complete { seq } else { seq.saturating_sub(1) });
-        self.head = self.head.max(seq);
+        self.sent = self.sent.max(sent).max(seq.saturating_sub(1));
+        self.head = self.head.max(seq).max(sent);
     }
 
     pub(crate) fn acked(&self) -> u64 {
@@ -181,9 +181,10 @@ impl<M: Clone> Track<M> {
         true
     }
 
-    /// The channel that is served next.
-    pub(crate) fn next_channel(&self) -> Option<u8> {
-        self.ready.front()?.channels.first()
+    /// The message that is handed out next, and to which channel.
+    pub(crate) fn next_handed(&self) -> Option<(u64, u8)> {
+        let first = self.ready.front()?;
+        Some((first.seq, first.channels.first()?))
     }
 
     /// Hands the next message to its next channel. `acknowledged`: an acknowledgement will come.

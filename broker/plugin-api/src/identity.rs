@@ -19,6 +19,8 @@ pub enum AccountKind {
     Service,
     /// The operator (admin token). Not a member of anything.
     Admin,
+    /// A client without an account, on a listener that is open to all: free topics only.
+    Anonymous,
 }
 
 impl AccountKind {
@@ -28,6 +30,7 @@ impl AccountKind {
             Self::Person => "person",
             Self::Service => "service",
             Self::Admin => "admin",
+            Self::Anonymous => "anonymous",
         }
     }
 }
@@ -92,6 +95,9 @@ impl Principal {
     pub fn allows(&self, action: Action, conversation: Option<ConversationId>) -> bool {
         if action == Action::Administer || self.kind == AccountKind::Admin {
             return self.kind == AccountKind::Admin;
+        }
+        if self.kind == AccountKind::Anonymous {
+            return false;
         }
         match &self.scopes {
             Scopes::Everything => true,
@@ -190,6 +196,13 @@ pub enum Credential<'a> {
     },
     /// A token or API key alone (HTTP bearer, or MQTT with a password and no user name).
     Token(&'a [u8]),
+    /// A client certificate that an authority of the operator's vouches for (mutual TLS).
+    Certificate {
+        /// What it calls its owner: the common name, or else the first DNS name or URI.
+        name: &'a str,
+        /// SHA-256 of the certificate.
+        fingerprint: [u8; 32],
+    },
 }
 
 /// Establishes who somebody is. Slow and async: passwords are hashed on other threads, bounded in number.

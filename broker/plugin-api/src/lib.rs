@@ -7,6 +7,7 @@
 //!   decider thread, reads a consistent view, and is durable (synced) before its caller hears of it.
 //! * A plugin knows this crate and `parlance-schema`; never another plugin, never the server.
 
+pub mod access;
 pub mod event;
 pub mod groups;
 pub mod identity;

@@ -43,11 +43,19 @@ pub enum Table {
     UserIndex = 15,
     /// name → anything that exists once.
     Meta = 16,
+    /// user ‖ device ‖ number → what a durable session still has to receive of free topics.
+    Queue = 17,
+    /// body id → a free message that several queues refer to.
+    Bodies = 18,
+    /// HMAC of a topic → its retained message.
+    Retained = 19,
+    /// user ‖ device ‖ packet id → nothing: QoS 2 publishes of a session that it has not released yet.
+    Received = 20,
 }
 
 impl Table {
     /// Every table, in tag order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Log,
         Self::Ids,
         Self::Conversations,
@@ -64,6 +72,10 @@ impl Table {
         Self::ApiKeys,
         Self::UserIndex,
         Self::Meta,
+        Self::Queue,
+        Self::Bodies,
+        Self::Retained,
+        Self::Received,
     ];
 
     /// The persisted tag.
@@ -95,6 +107,10 @@ impl Table {
             Self::ApiKeys => "api_keys",
             Self::UserIndex => "user_index",
             Self::Meta => "meta",
+            Self::Queue => "queue",
+            Self::Bodies => "bodies",
+            Self::Retained => "retained",
+            Self::Received => "received",
         }
     }
 }

@@ -588,6 +588,70 @@ answer!(
     }
 );
 
+request!(
+    /// A rule about free topics. The rules are looked at in their order; the first that matches decides. Nothing matches: denied.
+    AccessRule {
+        /// Whom it is about: `*` everybody who is logged in, `person`, `service`, `@handle`, a user id, or `group:{id or @handle}` for its members.
+        who: String,
+        /// `publish`, `subscribe` or `both`.
+        action: String,
+        /// A topic filter; `%u` stands for the handle, `%i` for the user id, `%c` for the client id, each a whole level or part of one.
+        topic: String,
+        /// `true` denies.
+        #[serde(default)]
+        deny: bool,
+    }
+);
+answer!(
+    /// `admin.accessRules`, `admin.setAccessRules`.
+    AccessRules {
+        /// Counts the changes of `rules`.
+        revision: u64,
+        /// Those of the file, which come first.
+        file: Vec<AccessRule>,
+        /// Those that calls have set.
+        rules: Vec<AccessRule>,
+    }
+);
+request!(
+    /// `admin.setAccessRules`: replaces the rules that calls have set; live at once, also for connected clients.
+    SetAccessRulesRequest {
+        /// The rules in their order.
+        rules: Vec<AccessRule>,
+        /// Only if the rules are at this revision: so that nobody's change is lost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<u64>,
+    }
+);
+request!(
+    /// `admin.accessRules`.
+    AccessRulesRequest {}
+);
+request!(
+    /// `admin.checkAccess`: what the rules say about somebody and a topic.
+    CheckAccessRequest {
+        /// `@handle` or user id.
+        user: String,
+        /// The client id that `%c` stands for; none: an id that no rule knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client_id: Option<String>,
+        /// `publish` or `subscribe`.
+        action: String,
+        /// A topic name, or with `subscribe` a filter.
+        topic: String,
+    }
+);
+answer!(
+    /// `admin.checkAccess`.
+    AccessChecked {
+        /// Whether it is allowed. For a filter: whether some topic that it matches is.
+        allowed: bool,
+        /// The rule that decides about a topic name, from 1, those of the file before those that calls have set;
+        /// absent when none matches.
+        rule: Option<u32>,
+    }
+);
+
 /// Nothing more to say than that it was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {}

@@ -1,4 +1,5 @@
-//! The topics of the messenger: parsed from what clients send, built for what they receive.
+//! The topics of the messenger: parsed from what clients send, built for what they receive; and what is none of
+//! them, which is free.
 //!
 //! `me` always means the authenticated user. `{id}` is an id or `@handle`.
 
@@ -9,9 +10,12 @@ use thiserror::Error;
 /// Why a topic name or filter is none of the messenger's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TopicError {
-    /// The first level is not known.
-    #[error("no such topic: it begins with user/, group/, me/ or rpc/ (see topics.md)")]
-    Unknown,
+    /// Topics that begin with `$` are the broker's own.
+    #[error("only the broker publishes to topics that begin with $")]
+    Reserved,
+    /// A shared subscription to what is each user's own.
+    #[error("what is yours is not shared: $share is for free topics")]
+    NotShared,
     /// The `{id}` level is neither an id nor `@handle`.
     #[error("{0} names neither an id nor an @handle")]
     Id(String),
@@ -65,7 +69,12 @@ pub enum Up<'a> {
     Typing(Address, Format),
     /// `rpc/{method}`.
     Rpc(&'a str),
+    /// A topic that is none of the messenger's.
+    Free,
 }
+
+/// First levels of the messenger's topics.
+const MESSENGER: [&str; 4] = ["user", "group", "me", "rpc"];
 
 /// Parses a topic that a client publishes to.
 pub fn parse_up(topic: &str) -> Result<Up<'_>, TopicError> {
@@ -82,7 +91,8 @@ pub fn parse_up(topic: &str) -> Result<Up<'_>, TopicError> {
             _ => Err(TopicError::Action(topic.to_owned())),
         },
         "me" => Err(TopicError::DownOnly("me")),
-        _ => Err(TopicError::Unknown),
+        _ if first.starts_with('$') => Err(TopicError::Reserved),
+        _ => Ok(Up::Free),
     }
 }
 
@@ -161,10 +171,21 @@ pub enum Interest<'a> {
     },
     /// `user/{id}/presence` (text) or `user/{id}/presence/{format}`.
     Presence(Address, Format),
+    /// Free topics, the broker's own (`$SYS/…`), or a shared subscription to them. A wildcard in the place of the first
+    /// level matches free topics only.
+    Free,
 }
 
 /// Parses a filter that a client subscribes to.
 pub fn parse_filter(filter: &str) -> Result<Interest<'_>, TopicError> {
+    let inner = filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')).map(|(_, inner)| inner);
+    let first = inner.unwrap_or(filter).split('/').next().unwrap_or_default();
+    if !MESSENGER.contains(&first) {
+        return Ok(Interest::Free);
+    }
+    if inner.is_some() {
+        return Err(TopicError::NotShared);
+    }
     if let Some(mine) = filter.strip_prefix("me/") {
         let mut levels = mine.splitn(3, '/');
         let (format, channel) = (levels.next().unwrap_or_default(), levels.next().unwrap_or_default());
@@ -226,8 +247,12 @@ mod tests {
             ("user/bob/text".to_owned(), Err(TopicError::Id("bob".into()))),
             ("user/@bob/xml".to_owned(), Err(TopicError::Action("xml".into()))),
             ("user/@bob/text/more".to_owned(), Err(TopicError::Action("text/more".into()))),
-            ("sensors/1".to_owned(), Err(TopicError::Unknown)),
-            ("".to_owned(), Err(TopicError::Unknown)),
+            ("sensors/1".to_owned(), Ok(Up::Free)),
+            ("users/@bob/text".to_owned(), Ok(Up::Free)),
+            ("/user/@bob/text".to_owned(), Ok(Up::Free)),
+            ("user".to_owned(), Err(TopicError::Id(String::new()))),
+            ("$SYS/broker/uptime".to_owned(), Err(TopicError::Reserved)),
+            ("$share/g/a".to_owned(), Err(TopicError::Reserved)),
         ] {
             assert_eq!(parse_up(&topic), expected, "{topic}");
         }
@@ -239,15 +264,21 @@ mod tests {
         assert_eq!(parse_filter("me/text/inbox/#"), Ok(inbox));
         assert_eq!(parse_filter("user/@bob/presence"), Ok(Interest::Presence(bob(), Format::Text)));
         for (filter, error) in [
-            ("#", TopicError::Filter),
             ("me/#", TopicError::WildcardTooEarly),
             ("me/+/inbox/#", TopicError::WildcardTooEarly),
             ("me/text/inbox", TopicError::Filter),
             ("user/+/presence", TopicError::Id("+".into())),
             ("user/@bob/text", TopicError::Filter),
-            ("$SYS/#", TopicError::Filter),
+            ("me", TopicError::Filter),
+            ("user/#", TopicError::Filter),
+            ("rpc/#", TopicError::Filter),
+            ("$share/g/me/text/inbox/#", TopicError::NotShared),
+            ("$share/g/user/@bob/presence", TopicError::NotShared),
         ] {
             assert_eq!(parse_filter(filter), Err(error), "{filter}");
+        }
+        for filter in ["#", "+/+", "sensors/#", "$SYS/#", "$share/g/sensors/#", "$share/g/#", "/me", "meter/1"] {
+            assert_eq!(parse_filter(filter), Ok(Interest::Free), "{filter}");
         }
     }
 

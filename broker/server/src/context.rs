@@ -1,6 +1,8 @@
 //! What every part of the server holds.
 
-use crate::{config::Config, hub::Hub, ledger::LedgerHandle};
+use crate::{
+    admission::Admission, config::Config, hub::Hub, ledger::LedgerHandle, sys::Sys, topics::Topics, wills::Wills,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_plugin_api::{
     UnixMillis,
@@ -14,6 +16,8 @@ use std::sync::Arc;
 pub struct Context {
     /// Configuration.
     pub config: Arc<Config>,
+    /// Who may connect, and how fast.
+    pub(crate) admission: Arc<Admission>,
     /// Where everything durable is decided and read.
     pub ledger: Arc<LedgerHandle>,
     /// Seals and pseudonyms.
@@ -30,6 +34,12 @@ pub struct Context {
     pub groups: Arc<dyn Groups>,
     /// Who is here.
     pub hub: Arc<Hub>,
+    /// Free topics: who subscribes to what.
+    pub topics: Arc<Topics>,
+    /// Wills that wait.
+    pub(crate) wills: Arc<Wills>,
+    /// What the broker says of itself.
+    pub(crate) sys: Arc<Sys>,
     /// Metrics, to be rendered.
     pub metrics: PrometheusHandle,
     /// When the server started.

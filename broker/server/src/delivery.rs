@@ -1,6 +1,9 @@
 //! A committed message on its way down: one shared allocation, encoded once for each form that somebody needs.
 
-use crate::api::render;
+use crate::{
+    admission::{Held, Inflight},
+    api::render,
+};
 use bytes::Bytes;
 use parlance_mqtt::{EncodeError, PublishProperties, PublishTemplate, TopicName, Version};
 use parlance_plugin_api::{
@@ -82,6 +85,8 @@ pub struct Committed {
     /// What is stored; `None` when the record does not open any more.
     pub record: Option<LogRecord>,
     encodings: OnceLock<Box<Encodings>>,
+    /// Its memory, counted while somebody waits for it.
+    held: Option<Held>,
 }
 
 impl Committed {
@@ -90,7 +95,13 @@ impl Committed {
         let id = |bytes: &Bytes| <[u8; 16]>::try_from(&bytes[..]).ok();
         let sender = record.as_ref().and_then(|record| id(&record.sender)).map_or(UserId([0; 16]), UserId);
         let device = record.as_ref().and_then(|record| id(&record.device)).map(DeviceId);
-        Self { conversation, seq, sender, device, record, encodings: OnceLock::new() }
+        Self { conversation, seq, sender, device, record, encodings: OnceLock::new(), held: None }
+    }
+
+    /// Counted among what is on its way.
+    pub(crate) fn counted(mut self, inflight: &Inflight) -> Self {
+        self.held = Some(inflight.hold(self.bytes()));
+        self
     }
 
     /// About how much memory it holds, bytes.

@@ -1,13 +1,19 @@
-//! Forgetting what nobody needs any more: message ids after their time, sessions that have expired.
+//! Forgetting what nobody needs any more: message ids after their time, sessions and retained messages that have expired.
 //!
-//! A slow walk over two tables, a page at a time, all day long: its cost does not depend on how much expires at once.
+//! A slow walk over three tables, a page at a time, all day long: its cost does not depend on how much expires at once.
 
-use crate::{context::Context, hub::Hub, ledger::now_ms, sessions};
+use crate::{
+    context::Context,
+    hub::Hub,
+    ledger::{Command, now_ms},
+    places, sessions,
+};
 use bytes::Bytes;
+use parlance_mqtt::TopicName;
 use parlance_plugin_api::{
     UserId,
     ledger::{Transaction, View, transact},
-    record::{self, DeviceId, IdRecord, SessionRecord},
+    record::{self, DeviceId, FreeRecord, IdRecord, SessionKey, SessionRecord},
     store::{Direction, Scan, StoreError, Table},
 };
 use prost::Message as _;
@@ -25,7 +31,7 @@ const WALK_REST: Duration = Duration::from_secs(3600);
 /// Walks until the server stops.
 pub(crate) async fn run(context: Arc<Context>) {
     loop {
-        for table in [Table::Ids, Table::Sessions] {
+        for table in [Table::Ids, Table::Sessions, Table::Retained] {
             walk(&context, table).await;
         }
         tokio::time::sleep(WALK_REST).await;
@@ -55,6 +61,10 @@ async fn step(context: &Context, table: Table, from: &[u8]) -> Result<Option<Vec
     let Some((last, _)) = page.last() else { return Ok(None) };
     let mut next = last.to_vec();
     next.push(0);
+    if table == Table::Retained {
+        expire_retained(context, page, now).await;
+        return Ok(Some(next));
+    }
     let hub = context.hub.clone();
     let end_abandoned = move |key: &[u8], value: &Bytes| abandoned(table, &hub, key, value, now);
     let due: Vec<Bytes> = page
@@ -66,22 +76,50 @@ async fn step(context: &Context, table: Table, from: &[u8]) -> Result<Option<Vec
         return Ok(Some(next));
     }
     metrics::counter!("parlance_expired_records_total", "table" => table.name()).increment(due.len() as u64);
-    let delete = move |tx: &mut dyn Transaction| -> Result<(), StoreError> {
+    let delete = move |tx: &mut dyn Transaction| -> Result<Vec<Bytes>, StoreError> {
+        let mut deleted = Vec::new();
         for key in due {
             // Looked at again where it is decided: it may have been renewed since.
             let Some(value) = tx.get(table, &key)? else { continue };
             if is_expired(table, &value, now) {
                 tx.delete(table, &key);
+                deleted.push(key);
             } else if let Some(session) = end_abandoned(&key, &value) {
                 tx.put(table, &key, &session.encode_to_vec());
             }
         }
-        Ok(())
+        Ok(deleted)
     };
-    if let Err(error) = transact(&*context.ledger, delete).await {
-        tracing::warn!(%table, %error, "expired records were not deleted; the next walk does");
+    match transact(&*context.ledger, delete).await {
+        Ok(deleted) if table == Table::Sessions => {
+            for session in deleted.iter().filter_map(|key| SessionKey::parse(key)) {
+                places::clear_away(context, session).await;
+            }
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::warn!(%table, %error, "expired records were not deleted; the next walk does");
+        }
     }
     Ok(Some(next))
+}
+
+/// Tells the ledger, which has them in memory too, which retained messages are over.
+async fn expire_retained(context: &Context, page: Vec<(Bytes, Bytes)>, now: u64) {
+    let due: Vec<TopicName> = page.into_iter().filter_map(|(_, value)| expired_topic(value, now)).collect();
+    if due.is_empty() {
+        return;
+    }
+    let table = Table::Retained;
+    metrics::counter!("parlance_expired_records_total", "table" => table.name()).increment(due.len() as u64);
+    // It fails only when the ledger stops.
+    let _ = context.ledger.push(Command::ExpireRetained(due)).await;
+}
+
+fn expired_topic(value: Bytes, now: u64) -> Option<TopicName> {
+    let record: FreeRecord = record::decode(value)?;
+    record.expires_ms().filter(|at| *at <= now)?;
+    record.topic_name().ok()
 }
 
 /// A session whose connection ended together with the server that would have written it down: its time begins now.
@@ -128,6 +166,18 @@ mod tests {
         let entries = [at(0), at(1_000)];
         assert_eq!(expired_of(Table::Ids, &entries, ID_LIFE_MS), 0);
         assert_eq!(expired_of(Table::Ids, &entries, ID_LIFE_MS + 500), 1);
+    }
+
+    #[test]
+    fn a_retained_message_expires_at_its_time_and_one_without_never() {
+        let retained = |expiry_s| {
+            let record =
+                FreeRecord { topic: "a/b".into(), time_ms: 1_000, expiry_s, ..FreeRecord::default() };
+            entry(record.encode_to_vec())
+        };
+        assert_eq!(expired_topic(retained(Some(1)), 1_999), None);
+        assert_eq!(expired_topic(retained(Some(1)), 2_000).unwrap().as_str(), "a/b");
+        assert_eq!(expired_topic(retained(None), u64::MAX), None);
     }
 
     #[test]

@@ -6,17 +6,24 @@ use crate::{
         address::{Purpose, Resolver, Target},
     },
     context::Context,
-    ledger::{ImplicitRetry, SendIntent},
+    ledger::{FreePublish, ImplicitRetry, SendIntent, now_ms},
     sessions::Owner,
+    topics::{FreeMessage, Subscriber},
 };
 use bytes::Bytes;
-use parlance_mqtt::{Publish, QoS};
-use parlance_plugin_api::{ConversationId, identity::Principal};
+use parlance_mqtt::{PacketId, Publish, QoS, TopicFilter, TopicName};
+use parlance_plugin_api::{
+    ConversationId,
+    access::TopicAction,
+    identity::{AccountKind, Principal},
+    record::{FreeRecord, SessionKey},
+};
 use parlance_schema::{
     Format,
     message::{parse_read, parse_send, parse_typing},
-    topic::{Channel, Up, mine, parse_up},
+    topic::{Channel, TopicError, Up, mine, parse_up},
 };
+use std::sync::Arc;
 
 /// A publish, understood and allowed.
 pub(crate) enum Routed {
@@ -28,6 +35,10 @@ pub(crate) enum Routed {
     Typing { target: Target, typing: bool },
     /// A call.
     Rpc(RpcCall),
+    /// A message of a free topic that must be durable, or retained.
+    Free(Box<FreePublish>),
+    /// A message of a free topic with QoS 0 that is not retained: for who is there now.
+    Live(Arc<FreeMessage>),
 }
 
 /// A call of a method.
@@ -42,8 +53,18 @@ pub(crate) struct RpcCall {
 pub(crate) struct Sender<'a> {
     pub(crate) principal: &'a Principal,
     pub(crate) owner: &'a Owner,
+    /// Its rights on free topics.
+    pub(crate) subscriber: &'a Subscriber,
     /// When its session began, Unix milliseconds.
     pub(crate) session_ms: u64,
+}
+
+impl Sender<'_> {
+    /// The packet id of a QoS 2 publish, where it must be kept with the message.
+    fn received(&self, publish: &Publish) -> Option<(SessionKey, PacketId)> {
+        let packet_id = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce)?;
+        self.subscriber.is_durable().then(|| (self.owner.key(), packet_id))
+    }
 }
 
 /// Longest method name, bytes; longer ones are no method.
@@ -56,8 +77,12 @@ const METHOD_BYTES_MAX: usize = 64;
 pub(crate) fn route(context: &Context, sender: &Sender<'_>, publish: Publish) -> Result<Routed, ApiError> {
     // The session hands out publishes with their topic name only.
     let topic = publish.topic.clone().ok_or_else(|| ApiError::Malformed("no topic".into()))?;
+    let up = parse_up(topic.as_str())?;
+    if up != Up::Free && sender.principal.kind == AccountKind::Anonymous {
+        return Err(ApiError::TopicNotAllowed("this listener is for free topics only"));
+    }
     let resolver = Resolver::new(&*context.ledger, &*context.directory, sender.principal);
-    match parse_up(topic.as_str())? {
+    match up {
         Up::Message(address, format) => {
             let target = resolver.address(&address, Purpose::Write)?;
             message(sender, target, format, publish).map(Routed::Send)
@@ -72,7 +97,82 @@ pub(crate) fn route(context: &Context, sender: &Sender<'_>, publish: Publish) ->
             Ok(Routed::Typing { target: resolver.address(&address, Purpose::Write)?, typing })
         }
         Up::Rpc(method) => rpc(method, publish).map(Routed::Rpc),
+        Up::Free => free(context, sender, &topic, &publish),
     }
+}
+
+/// Whether somebody may publish to a free topic now.
+fn may_publish(context: &Context, sender: &Sender<'_>, topic: &TopicName) -> bool {
+    match sender.principal.kind {
+        AccountKind::Anonymous => sender.subscriber.open,
+        AccountKind::Admin => false,
+        AccountKind::Person | AccountKind::Service => {
+            let access = context.topics.access();
+            access.is_some_and(|access| sender.subscriber.may(&**access, TopicAction::Publish, topic.as_str()))
+        }
+    }
+}
+
+/// Whether a session may hold a subscription to a filter of free topics: whether it may have some topic that matches.
+pub(crate) fn may_filter(context: &Context, subscriber: &Subscriber, filter: &TopicFilter) -> bool {
+    match subscriber.subject().kind {
+        AccountKind::Anonymous => subscriber.open,
+        AccountKind::Admin => is_own(filter.shared().map_or(filter.as_str(), |(_, inner)| inner)),
+        AccountKind::Person | AccountKind::Service => {
+            let inner = filter.shared().and_then(|(_, inner)| TopicFilter::try_from(inner).ok());
+            let filter = inner.as_ref().unwrap_or(filter);
+            let access = context.topics.access();
+            access.is_some_and(|access| access.allows_filter(&subscriber.rights(&**access), filter))
+        }
+    }
+}
+
+/// Whether a topic is none of the messenger's.
+pub(crate) fn is_free(topic: &TopicName) -> bool {
+    matches!(parse_up(topic.as_str()), Ok(Up::Free) | Err(TopicError::Reserved))
+}
+
+/// Whether a topic, or all that a filter matches, is what the broker says of itself.
+fn is_own(topic: &str) -> bool {
+    topic == "$SYS" || topic.starts_with("$SYS/")
+}
+
+/// A message of a free topic.
+fn free(
+    context: &Context,
+    sender: &Sender<'_>,
+    topic: &TopicName,
+    publish: &Publish,
+) -> Result<Routed, ApiError> {
+    let levels_max = context.config.topics.levels_max;
+    if topic.levels().count() > levels_max {
+        return Err(ApiError::TopicTooDeep { levels_max });
+    }
+    if !may_publish(context, sender, topic) {
+        return Err(ApiError::TopicNotAllowed("the access rules do not allow you to publish to this topic"));
+    }
+    let bytes_max = context.config.limits.message_bytes_max;
+    if content_bytes(publish) > bytes_max {
+        return Err(ApiError::MessageTooLarge { bytes_max: bytes_max as u64 });
+    }
+    let publisher = Bytes::copy_from_slice(&sender.owner.key().bytes());
+    let record = FreeRecord::of(publish, topic, publisher, now_ms());
+    let message = FreeMessage::new(record).map(Arc::new);
+    // Its topic is a topic name: it has been one when it was read.
+    let message = message.ok_or_else(|| ApiError::Malformed("no topic".into()))?;
+    if publish.qos == QoS::AtMostOnce && !publish.retain {
+        return Ok(Routed::Live(message));
+    }
+    Ok(Routed::Free(Box::new(FreePublish { message, received: sender.received(publish) })))
+}
+
+/// What somebody wrote into a publish, bytes.
+fn content_bytes(publish: &Publish) -> usize {
+    let properties = &publish.properties;
+    let texts = [&properties.content_type, &properties.response_topic, &properties.correlation_data];
+    let texts: usize = texts.into_iter().flatten().map(Bytes::len).sum();
+    let user: usize = properties.user_properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    publish.payload.len() + texts + user
 }
 
 fn message(
@@ -81,6 +181,7 @@ fn message(
     format: Format,
     publish: Publish,
 ) -> Result<Box<SendIntent>, ApiError> {
+    let received = sender.received(&publish);
     let mut outgoing = parse_send(format, publish.payload)?;
     if outgoing.id.is_none() {
         outgoing.id = id_property(&publish.properties.user_properties)?;
@@ -95,6 +196,7 @@ fn message(
         _ => None,
     };
     Ok(Box::new(SendIntent {
+        received,
         sender: sender.principal.user,
         device: Some(sender.owner.device),
         conversation: target.conversation,

@@ -3,6 +3,7 @@
 //! Locks are held for a look-up only, never across an await, never one inside the other.
 
 use crate::{
+    admission::Inflight,
     delivery::{Committed, ConversationInfo},
     peer::{Control, Peer, Signal},
 };
@@ -58,6 +59,7 @@ pub struct Hub {
     parked: Mutex<LruCache<ParkedKey, Parked<Messenger>>>,
     hasher: RandomState,
     connections: AtomicUsize,
+    inflight: Inflight,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -74,7 +76,25 @@ impl Hub {
             parked: Mutex::new(LruCache::new(parked_sessions_max)),
             hasher: RandomState::new(),
             connections: AtomicUsize::new(0),
+            inflight: Inflight::default(),
         }
+    }
+
+    /// Where messages on their way are counted.
+    pub fn inflight(&self) -> &Inflight {
+        &self.inflight
+    }
+
+    /// Every connected device that holds something for its client, and how many bytes.
+    pub(crate) fn holders(&self) -> Vec<(usize, Arc<Peer>)> {
+        let mut holders = Vec::new();
+        for shard in &self.shards {
+            for peer in lock(shard).values().flatten() {
+                holders.push((peer.held_bytes(), peer.clone()));
+            }
+        }
+        holders.retain(|(held, _)| *held > 0);
+        holders
     }
 
     fn shard(&self, user: UserId) -> &Mutex<Peers> {
@@ -115,6 +135,12 @@ impl Hub {
     /// The live devices of a user.
     pub(crate) fn peers(&self, user: UserId) -> Vec<Arc<Peer>> {
         lock(self.shard(user)).get(&user).cloned().unwrap_or_default()
+    }
+
+    /// How many devices of a user are connected beside one.
+    pub(crate) fn other_devices(&self, user: UserId, device: DeviceId) -> usize {
+        let peers = lock(self.shard(user));
+        peers.get(&user).map_or(0, |devices| devices.iter().filter(|other| other.device != device).count())
     }
 
     /// Whether some device of the user is connected.
@@ -239,7 +265,7 @@ impl Hub {
             }
             Event::CredentialsEnded { user, credential } => {
                 for peer in self.peers(user) {
-                    if credential.is_none() || peer.credential == credential {
+                    if credential.is_none() || peer.credential() == credential {
                         peer.control(Control::Close(ReasonCode::NotAuthorized, "logged out"));
                     }
                 }

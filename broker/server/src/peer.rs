@@ -4,16 +4,24 @@ use crate::{
     api::ApiError,
     delivery::{Committed, ConversationInfo},
     hub::Moved,
-    ledger::{SendRefusal, Stored},
+    ledger::{Published, SendRefusal},
+    topics::FreeDelivery,
 };
 use futures_util::task::AtomicWaker;
 use parlance_engine::Ticket;
 use parlance_mqtt::{PacketId, PublishTemplate, ReasonCode};
-use parlance_plugin_api::{ConversationId, UserId, identity::CredentialId, record::DeviceId};
+use parlance_plugin_api::{
+    ConversationId, UserId,
+    identity::{CredentialId, Principal},
+    record::DeviceId,
+};
 use parlance_schema::pb;
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 use tokio::sync::Semaphore;
@@ -67,15 +75,33 @@ pub(crate) struct Settled {
     pub(crate) unsubscribe: bool,
 }
 
+/// A step of this device's session is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A QoS 2 delivery of its queue will not be sent again: PUBREL may leave.
+    Released(PacketId),
+    /// A QoS 2 publish of it was forgotten: PUBCOMP may leave.
+    Completed(PacketId),
+    /// The store did not take a step: the session is closed, and the client comes back to do it again.
+    Failed,
+}
+
 /// Everything that came since the connection last looked.
 #[derive(Default)]
 pub(crate) struct Arrived {
     pub(crate) control: Vec<Control>,
-    pub(crate) published: Vec<(Ticket, Result<Stored, SendRefusal>)>,
+    pub(crate) published: Vec<(Ticket, Result<Published, SendRefusal>)>,
     pub(crate) replies: Vec<RpcDone>,
     pub(crate) settled: Vec<Settled>,
     pub(crate) messages: VecDeque<Arc<Committed>>,
     pub(crate) signals: VecDeque<Signal>,
+    /// Entries of the session's queue, with their numbers.
+    pub(crate) queued: VecDeque<(u64, Arc<FreeDelivery>)>,
+    /// Free messages that are told live.
+    pub(crate) live: VecDeque<Arc<FreeDelivery>>,
+    pub(crate) steps: Vec<Step>,
+    /// The client has authenticated anew, or failed to.
+    pub(crate) renewed: Option<Result<Principal, ApiError>>,
     /// Messages were dropped from the outbox: read on from the log.
     pub(crate) lagging: bool,
 }
@@ -84,7 +110,19 @@ pub(crate) struct Arrived {
 struct Outbox {
     arrived: Arrived,
     message_bytes: usize,
+    live_bytes: usize,
     waiting: bool,
+}
+
+impl Outbox {
+    /// Messages with a position are forgotten: they are read again.
+    fn overflow(&mut self) {
+        self.arrived.messages = VecDeque::new();
+        self.arrived.queued = VecDeque::new();
+        self.message_bytes = 0;
+        self.arrived.lagging = true;
+        metrics::counter!("parlance_outbox_overflows_total").increment(1);
+    }
 }
 
 /// Limits of an outbox.
@@ -106,12 +144,14 @@ pub struct Peer {
     pub device: DeviceId,
     /// Its MQTT client id.
     pub client_id: Arc<str>,
-    /// What it logged in with.
-    pub credential: Option<CredentialId>,
+    /// What it logged in with: changed when it authenticates anew.
+    credential: Mutex<Option<CredentialId>>,
     limits: OutboxLimits,
     outbox: Mutex<Outbox>,
     waker: AtomicWaker,
     ended: Semaphore,
+    /// What its connection holds for it, bytes; the outbox is beside that.
+    held_bytes: AtomicUsize,
 }
 
 impl Peer {
@@ -127,17 +167,38 @@ impl Peer {
             user,
             device,
             client_id,
-            credential,
+            credential: Mutex::new(credential),
             limits,
             outbox: Mutex::default(),
             waker: AtomicWaker::new(),
             ended: Semaphore::new(0),
+            held_bytes: AtomicUsize::new(0),
         }
+    }
+
+    /// What it is logged in with.
+    pub(crate) fn credential(&self) -> Option<CredentialId> {
+        *self.credential.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has authenticated anew.
+    pub(crate) fn set_credential(&self, credential: Option<CredentialId>) {
+        *self.credential.lock().unwrap_or_else(PoisonError::into_inner) = credential;
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         // Nothing under this lock can leave it half changed.
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its connection holds so much for it.
+    pub(crate) fn hold(&self, bytes: usize) {
+        self.held_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What is held for it, bytes: by its connection, and in its outbox.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed) + self.outbox().message_bytes
     }
 
     fn push(&self, change: impl FnOnce(&mut Outbox, &OutboxLimits)) {
@@ -160,10 +221,7 @@ impl Peer {
             outbox.message_bytes += message.bytes();
             if outbox.arrived.messages.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max
             {
-                outbox.arrived.messages = VecDeque::new();
-                outbox.message_bytes = 0;
-                outbox.arrived.lagging = true;
-                metrics::counter!("parlance_outbox_overflows_total").increment(1);
+                outbox.overflow();
                 return;
             }
             outbox.arrived.messages.push_back(message.clone());
@@ -181,6 +239,55 @@ impl Peer {
         });
     }
 
+    /// An entry of the session's queue. A full outbox is no loss: the session reads on from the queue.
+    pub(crate) fn queued(&self, number: u64, delivery: &Arc<FreeDelivery>) {
+        self.push(|outbox, limits| {
+            if outbox.arrived.lagging {
+                return;
+            }
+            outbox.message_bytes += delivery.message.bytes();
+            if outbox.arrived.queued.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max {
+                outbox.overflow();
+                return;
+            }
+            outbox.arrived.queued.push_back((number, delivery.clone()));
+        });
+    }
+
+    /// A free message that exists nowhere else. `false`: the outbox is full, and it was dropped.
+    pub(crate) fn live(&self, delivery: &Arc<FreeDelivery>) -> bool {
+        let mut taken = true;
+        self.push(|outbox, limits| {
+            let bytes = delivery.message.bytes();
+            if outbox.arrived.live.len() >= limits.messages_max
+                || outbox.live_bytes + bytes > limits.bytes_max
+            {
+                taken = false;
+                return;
+            }
+            outbox.live_bytes += bytes;
+            outbox.arrived.live.push_back(delivery.clone());
+        });
+        taken
+    }
+
+    /// How many more live messages find room, as far as can be seen: none while half of the room for bytes is taken.
+    pub(crate) fn live_room(&self) -> usize {
+        let outbox = self.outbox();
+        let room = outbox.live_bytes < self.limits.bytes_max / 2;
+        if room { self.limits.messages_max.saturating_sub(outbox.arrived.live.len()) } else { 0 }
+    }
+
+    /// A step of the session is durable, or failed.
+    pub(crate) fn step(&self, step: Step) {
+        self.push(|outbox, _| outbox.arrived.steps.push(step));
+    }
+
+    /// The client has authenticated anew, or failed to.
+    pub(crate) fn renewed(&self, outcome: Result<Principal, ApiError>) {
+        self.push(|outbox, _| outbox.arrived.renewed = Some(outcome));
+    }
+
     /// What must happen before anything else.
     pub(crate) fn control(&self, control: Control) {
         self.push(|outbox, _| {
@@ -193,7 +300,7 @@ impl Peer {
     }
 
     /// A publish of this device was decided.
-    pub(crate) fn publish_done(&self, ticket: Ticket, outcome: Result<Stored, SendRefusal>) {
+    pub(crate) fn publish_done(&self, ticket: Ticket, outcome: Result<Published, SendRefusal>) {
         self.push(|outbox, _| outbox.arrived.published.push((ticket, outcome)));
     }
 
@@ -223,6 +330,7 @@ impl Peer {
             return None;
         }
         outbox.message_bytes = 0;
+        outbox.live_bytes = 0;
         Some(std::mem::take(&mut outbox.arrived))
     }
 

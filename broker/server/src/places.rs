@@ -2,13 +2,18 @@
 
 use crate::{
     context::Context,
-    ledger::now_ms,
+    ledger::{Command, now_ms},
     peer::{Control, OutboxLimits, Peer},
 };
 use parlance_mqtt::ReasonCode;
-use parlance_plugin_api::{UserId, identity::CredentialId, ledger::LedgerError, record::DeviceId};
+use parlance_plugin_api::{
+    UserId,
+    identity::CredentialId,
+    ledger::LedgerError,
+    record::{DeviceId, SessionKey},
+};
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 /// How long one waits for whoever has the place.
 const WAIT: Duration = Duration::from_secs(10);
@@ -65,6 +70,30 @@ pub(crate) fn leave(context: &Context, peer: &Arc<Peer>) {
         context.hub.presence(peer.user, now_ms());
     }
     count(context);
+}
+
+/// What free topics have of a session that has ended goes: subscriptions, queue, packet ids. Not if a connection has its
+/// place: that one began anew, and has seen to it.
+pub(crate) async fn clear_away(context: &Context, session: SessionKey) {
+    let place = newcomer(context, session.user, session.device, "".into(), None);
+    if context.hub.attach(&place).is_err() {
+        return;
+    }
+    if let Err(error) = end_session(context, session).await {
+        tracing::warn!(%error, "the queue of a session that ended was not cleared away; the next start does it");
+    }
+    leave(context, &place);
+}
+
+/// The same for whoever has the place of the session.
+///
+/// # Errors
+/// [`LedgerError`] when that could not be made durable.
+pub(crate) async fn end_session(context: &Context, session: SessionKey) -> Result<(), LedgerError> {
+    let Some(subscriber) = context.topics.find(session) else { return Ok(()) };
+    let (done, left) = oneshot::channel();
+    context.ledger.push(Command::Leave { subscriber, whole: true, done: Some(done) }).await?;
+    left.await.map_err(|_| LedgerError::Stopping)?
 }
 
 fn count(context: &Context) {

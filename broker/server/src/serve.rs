@@ -1,12 +1,16 @@
 //! The server from start to orderly stop.
 
 use crate::{
-    config::Config,
+    admission::{Admission, relief},
+    config::{Config, ConfigError, Transport},
     context::Context,
-    http,
     hub::Hub,
     ledger::{self, LedgerHandle, LedgerOptions, LedgerThreads, now_ms},
-    listen::{self, Bound, certificates},
+    listen::{self, CertificateError, ListenError, Listeners, Prepared, Routes, Workers},
+    reload::{self, Reload},
+    sys::Sys,
+    topics::Topics,
+    wills::Wills,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parlance_mqtt::ReasonCode;
@@ -18,19 +22,13 @@ use parlance_plugin_api::{
 };
 use std::{
     fs, io,
-    net::{SocketAddr, TcpListener as StdListener},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 use thiserror::Error;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// An error of a plugin at start, already in words for the operator.
 pub type PluginError = Box<dyn std::error::Error + Send + Sync>;
@@ -98,19 +96,12 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({what}): {source}; change listen.{what} or stop what uses it")]
-    Listen {
-        /// The configured address.
-        address: SocketAddr,
-        /// The configuration key.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// TLS.
+    /// A listener.
     #[error(transparent)]
-    Certificates(#[from] certificates::CertificateError),
+    Listen(#[from] ListenError),
+    /// The development certificate.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     /// A plugin.
     #[error(transparent)]
     Plugin(PluginError),
@@ -122,44 +113,28 @@ pub enum ServeError {
     Runtime(io::Error),
 }
 
-struct Listener {
-    what: Kind,
-    bound: Bound,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Mqtt,
-    Mqtts,
-    Http,
-    Https,
-}
-
-impl Kind {
-    const fn key(self) -> &'static str {
-        match self {
-            Self::Mqtt => "mqtt",
-            Self::Mqtts => "mqtts",
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Mqtt => "MQTT",
-            Self::Mqtts => "MQTT over TLS",
-            Self::Http => "HTTP, and MQTT over WebSocket at /mqtt",
-            Self::Https => "HTTPS, and MQTT over WebSocket at /mqtt",
-        }
+/// What a listener is, for people.
+fn words(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "MQTT",
+        Transport::Tls => "MQTT over TLS",
+        Transport::Ws => "MQTT over WebSocket at /mqtt",
+        Transport::Wss => "MQTT over WebSocket over TLS at /mqtt",
+        Transport::Http => "HTTP, and MQTT over WebSocket at /mqtt",
+        Transport::Https => "HTTPS, and MQTT over WebSocket at /mqtt",
+        Transport::Quic => "MQTT over QUIC",
     }
 }
 
-/// Runs the server until it is told to stop (SIGTERM, SIGINT).
+/// Runs the server until it is told to stop (SIGTERM, SIGINT). `read` reads the configuration again (SIGHUP).
 ///
 /// # Errors
 /// [`ServeError`] when it cannot start.
-pub fn run(config: Config, plugins: &dyn Plugins) -> Result<(), ServeError> {
+pub fn run(
+    config: Config,
+    read: &dyn Fn() -> Result<Config, ConfigError>,
+    plugins: &dyn Plugins,
+) -> Result<(), ServeError> {
     // A second call (tests in one process) finds the provider installed: that is what is wanted.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = Arc::new(config);
@@ -178,7 +153,7 @@ pub fn run(config: Config, plugins: &dyn Plugins) -> Result<(), ServeError> {
     let data_dir = config.data_dir.clone();
     let fresh = !data_dir.exists();
     // Ports first: a second server is stopped here, before it touches anything.
-    let listeners = bind_all(&config, workers)?;
+    let listeners = listen::reserve(&config, workers)?;
     fs::create_dir_all(&data_dir).map_err(|source| ServeError::DataDir { path: data_dir.clone(), source })?;
     let mut storage = plugins.storage(&config).map_err(ServeError::Plugin)?;
     if let Some(warning) = storage.store.guarantees().warning {
@@ -188,13 +163,21 @@ pub fn run(config: Config, plugins: &dyn Plugins) -> Result<(), ServeError> {
     let metrics = metrics_handle();
     let parked = NonZeroUsize::new(config.limits.parked_sessions_max).unwrap_or(NonZeroUsize::MIN);
     let hub = Arc::new(Hub::new(parked));
-    let (ledger, threads) =
-        ledger::start(storage.store.clone(), storage.vault.clone(), hub.clone(), ledger_options(&config))?;
+    let topics = Arc::new(Topics::new(&config.topics));
+    let (ledger, threads) = ledger::start(
+        storage.store.clone(),
+        storage.vault.clone(),
+        hub.clone(),
+        topics.clone(),
+        ledger_options(&config),
+    )?;
     let services =
         plugins.services(&config, ledger.clone(), storage.vault.clone()).map_err(ServeError::Plugin)?;
+    topics.set_directory(services.directory.clone());
     storage.created.extend(services.created);
-    let tls = tls(&config, &mut storage.created)?;
+    storage.created.extend(listen::make_development_certificates(&config)?);
     let context = Arc::new(Context {
+        admission: Arc::new(Admission::new(&config.limits, hub.inflight().clone())),
         config: config.clone(),
         ledger: ledger.clone(),
         vault: storage.vault,
@@ -204,12 +187,17 @@ pub fn run(config: Config, plugins: &dyn Plugins) -> Result<(), ServeError> {
         operators: services.operators,
         groups: services.groups,
         hub,
+        topics,
+        wills: Arc::new(Wills::new(&config.topics)),
+        sys: Arc::default(),
         metrics,
         started_ms: now_ms(),
     });
+    let routes = Routes::new(&context);
+    let listeners = listen::prepare(&routes, &config, listeners)?;
     announce(&config, &listeners, fresh.then_some(&*data_dir), &storage.created);
     let threads = Threads { ledger, threads };
-    serve(&context, listeners, tls.as_ref(), workers, threads)
+    serve(&context, routes, read, listeners, workers, threads)
 }
 
 fn metrics_handle() -> PrometheusHandle {
@@ -225,15 +213,16 @@ fn metrics_handle() -> PrometheusHandle {
         .clone()
 }
 
-/// How often the samples of histograms are summed up.
-const METRICS_SUMMED_EVERY: Duration = Duration::from_secs(5);
+/// How often the samples of histograms are summed up, and addresses that left are forgotten.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Samples are kept one by one until somebody asks for the metrics: without this they would pile up where nobody does.
-async fn sum_up_metrics(metrics: PrometheusHandle) {
-    let mut every = tokio::time::interval(METRICS_SUMMED_EVERY);
+async fn upkeep(context: Arc<Context>) {
+    let mut every = tokio::time::interval(UPKEEP_EVERY);
     loop {
         every.tick().await;
-        metrics.run_upkeep();
+        // Samples are kept one by one until somebody asks for the metrics: they would pile up where nobody does.
+        context.metrics.run_upkeep();
+        context.admission.sweep();
     }
 }
 
@@ -251,52 +240,11 @@ fn ledger_options(config: &Config) -> LedgerOptions {
     }
 }
 
-fn bind_all(config: &Config, workers: usize) -> Result<Vec<Listener>, ServeError> {
-    let listen = &config.listen;
-    let wanted = [
-        (Kind::Mqtt, listen.mqtt),
-        (Kind::Mqtts, listen.mqtts),
-        (Kind::Http, listen.http),
-        (Kind::Https, listen.https),
-    ];
-    let mut listeners = Vec::new();
-    for (what, address) in wanted {
-        let Some(address) = address.get() else { continue };
-        let failed = |source| ServeError::Listen { address, what: what.key(), source };
-        listeners.push(Listener { what, bound: listen::bind(address, workers).map_err(failed)? });
-    }
-    Ok(listeners)
-}
-
-struct Tls {
-    mqtt: TlsAcceptor,
-    http: TlsAcceptor,
-}
-
-fn tls(config: &Config, created: &mut Vec<PathBuf>) -> Result<Option<Tls>, ServeError> {
-    if config.listen.mqtts.get().is_none() && config.listen.https.get().is_none() {
-        return Ok(None);
-    }
-    let files = match config.tls.files() {
-        Some((certificate, key)) => certificates::Files { certificate: certificate.into(), key: key.into() },
-        None => {
-            let (files, made) = certificates::development(&config.data_dir)?;
-            if made {
-                created.push(config.data_dir.join("certs"));
-            }
-            files
-        }
-    };
-    let mqtt = certificates::acceptor(&files, &[])?;
-    let http = certificates::acceptor(&files, &[b"h2", b"http/1.1"])?;
-    Ok(Some(Tls { mqtt, http }))
-}
-
 /// What the operator sees first: where it listens, what was made, what to try.
-fn announce(config: &Config, listeners: &[Listener], fresh: Option<&Path>, created: &[PathBuf]) {
+fn announce(config: &Config, listeners: &[Prepared], fresh: Option<&Path>, created: &[PathBuf]) {
     println!("Parlance {}", env!("CARGO_PKG_VERSION"));
-    for listener in listeners {
-        println!("  {:<22} {}", listener.bound.address, listener.what.words());
+    for (listener, address) in listeners.iter().map(Prepared::place) {
+        println!("  {:<22} {}", address, words(listener.transport));
     }
     if let Some(data_dir) = fresh {
         println!("  created {}", data_dir.display());
@@ -304,9 +252,8 @@ fn announce(config: &Config, listeners: &[Listener], fresh: Option<&Path>, creat
     for path in created {
         println!("  created {}", path.display());
     }
-    let at =
-        |kind| listeners.iter().find(|listener| listener.what == kind).map(|listener| listener.bound.address);
-    if let (Some(http), Some(mqtt)) = (at(Kind::Http), at(Kind::Mqtt)) {
+    let at = |name| listeners.iter().map(Prepared::place).find(|(it, _)| it.name == name).map(|(_, at)| at);
+    if let (Some(http), Some(mqtt)) = (at("http"), at("mqtt")) {
         let (host, port) = (mqtt.ip(), mqtt.port());
         println!("\nTry next (README.md goes on from here):");
         println!(
@@ -331,11 +278,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, ServeError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Runtime)
 }
 
-/// One runtime per thread, each with its own socket of every listener; this thread waits for the signal.
+/// Worker threads serve the listeners; this thread waits for signals.
 fn serve(
     context: &Arc<Context>,
-    listeners: Vec<Listener>,
-    tls: Option<&Tls>,
+    routes: Routes,
+    read: &reload::Read<'_>,
+    prepared: Vec<Prepared>,
     workers: usize,
     threads: Threads,
 ) -> Result<(), ServeError> {
@@ -343,116 +291,90 @@ fn serve(
     // Before anybody can see that the server is there: who sees it may stop it.
     let signals = {
         let _entered = main.enter();
-        signals()
+        Signals::new()
     };
-    let (stop, stopped) = watch::channel(Stage::Serving);
-    let mut shares: Vec<Vec<(Kind, StdListener)>> = (0..workers).map(|_| Vec::new()).collect();
-    for Listener { what, bound } in listeners {
-        for (share, socket) in shares.iter_mut().zip(bound.sockets) {
-            share.push((what, socket));
-        }
-    }
-    let router = http::router(context.clone()).merge(listen::websocket_route(context.clone()));
-    let mut running = Vec::new();
-    for (index, share) in shares.into_iter().enumerate() {
-        let (context, router, mut stopped) = (context.clone(), router.clone(), stopped.clone());
-        let tls = tls.map(|tls| Tls { mqtt: tls.mqtt.clone(), http: tls.http.clone() });
-        let runtime = runtime()?;
-        let worker = move || {
-            runtime.block_on(async {
-                let accepting = accept(&context, &router, share, tls.as_ref());
-                // An error means that the sender is gone: then this ends as well.
-                let _ = stopped.wait_for(|stage| *stage != Stage::Serving).await;
-                accepting.into_iter().for_each(|task| task.abort());
-                let _ = stopped.wait_for(|stage| *stage == Stage::Ended).await;
-            });
-            runtime.shutdown_timeout(Duration::from_secs(1));
-        };
-        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(worker);
-        running.push(thread.map_err(ServeError::Runtime)?);
-    }
+    let mut workers = Workers::start(context, workers).map_err(ServeError::Runtime)?;
     main.block_on(async {
+        let listeners = Listeners::start(prepared, &mut workers).await;
+        let mut reload = Reload::new(context.clone(), routes, read, listeners, &mut workers);
         let expiry = tokio::spawn(crate::expiry::run(context.clone()));
-        let summing = tokio::spawn(sum_up_metrics(context.metrics.clone()));
-        signalled(signals).await;
-        expiry.abort();
-        summing.abort();
+        let relief = tokio::spawn(relief::run(context.clone()));
+        let upkeep = tokio::spawn(upkeep(context.clone()));
+        let wills = tokio::spawn(Wills::run(context.clone()));
+        let sys = tokio::spawn(Sys::run(context.clone()));
+        until_stopped(signals, &mut reload).await;
+        for task in [expiry, upkeep, relief, wills, sys] {
+            task.abort();
+        }
         tracing::info!("stopping");
-        stop.send_replace(Stage::Stopping);
-        let peers = context.hub.close_all(ReasonCode::ServerShuttingDown, "the broker is shutting down");
-        let goodbye_wait = Duration::from_millis(context.config.limits.stop_timeout_ms);
-        let goodbyes = async {
-            for peer in &peers {
-                peer.ended().await;
-            }
-        };
-        if tokio::time::timeout(goodbye_wait, goodbyes).await.is_err() {
-            tracing::warn!("some connections did not end in time");
-        }
-        threads.ledger.stop().await;
-        stop.send_replace(Stage::Ended);
+        // Nobody is let in any more.
+        drop(reload);
+        stop(context, &threads.ledger).await;
     });
-    for thread in running {
-        if thread.join().is_err() {
-            tracing::error!("a worker thread panicked");
-        }
-    }
+    workers.join();
     threads.threads.join();
     println!("Stopped. Everything acknowledged is on disk.");
     Ok(())
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Serving,
-    Stopping,
-    Ended,
+/// Says goodbye to everybody and finishes what was accepted.
+async fn stop(context: &Arc<Context>, ledger: &LedgerHandle) {
+    let peers = context.hub.close_all(ReasonCode::ServerShuttingDown, "the broker is shutting down");
+    let goodbye_wait = Duration::from_millis(context.config.limits.stop_timeout_ms);
+    let goodbyes = async {
+        for peer in &peers {
+            peer.ended().await;
+        }
+    };
+    if tokio::time::timeout(goodbye_wait, goodbyes).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+    // Also of those who have just been said goodbye to: that ended their connections, not they.
+    context.wills.stop(context).await;
+    ledger.stop().await;
 }
 
-fn accept(
-    context: &Arc<Context>,
-    router: &axum::Router,
-    share: Vec<(Kind, StdListener)>,
-    tls: Option<&Tls>,
-) -> Vec<tokio::task::JoinHandle<()>> {
-    let mut tasks = Vec::new();
-    for (kind, socket) in share {
-        let listener = match TcpListener::from_std(socket) {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!(%error, "a listener could not be started");
-                continue;
+/// What the server is told from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// To be called within the runtime that waits for them.
+    fn new() -> Option<Self> {
+        let listen = || -> io::Result<Self> {
+            Ok(Self {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                hang_up: signal(SignalKind::hangup())?,
+            })
+        };
+        let signals = listen();
+        if let Err(error) = &signals {
+            tracing::error!(%error, "signals cannot be received: stop the server with SIGKILL");
+        }
+        signals.ok()
+    }
+}
+
+/// Follows configuration and certificates until the server is told to stop.
+async fn until_stopped(signals: Option<Signals>, reload: &mut Reload<'_>) {
+    let Some(mut signals) = signals else { return std::future::pending().await };
+    loop {
+        let due = reload.certificates_due();
+        let certificates = async {
+            match due {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
             }
         };
-        let (context, router) = (context.clone(), router.clone());
-        tasks.push(match kind {
-            Kind::Mqtt => tokio::spawn(listen::serve_mqtt(context, listener, None)),
-            Kind::Mqtts => {
-                tokio::spawn(listen::serve_mqtt(context, listener, tls.map(|tls| tls.mqtt.clone())))
-            }
-            Kind::Http => tokio::spawn(listen::serve_http(router, listener, None)),
-            Kind::Https => {
-                tokio::spawn(listen::serve_http(router, listener, tls.map(|tls| tls.http.clone())))
-            }
-        });
-    }
-    tasks
-}
-
-/// SIGTERM and SIGINT. Called within the runtime that waits for them.
-fn signals() -> Option<(Signal, Signal)> {
-    let (Ok(terminate), Ok(interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received: stop the server with SIGKILL");
-        return None;
-    };
-    Some((terminate, interrupt))
-}
-
-async fn signalled(signals: Option<(Signal, Signal)>) {
-    let Some((mut terminate, mut interrupt)) = signals else { return std::future::pending().await };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hang_up.recv() => reload.configuration().await,
+            () = certificates => reload.certificates().await,
+        }
     }
 }

@@ -1,5 +1,7 @@
-//! What one session has subscribed to: few filters, all of the messenger's.
+//! What one session has subscribed to: few filters, the messenger's and free ones. Whom a free message goes to is looked
+//! up elsewhere ([`crate::topics`]); here is what the client asked for.
 
+use parlance_engine::SubscriptionOptions;
 use parlance_mqtt::{QoS, TopicFilter, matches};
 use parlance_plugin_api::{UserId, record::StoredSubscription};
 use parlance_schema::{
@@ -15,7 +17,20 @@ pub(crate) struct Subscription {
     /// 0 for none.
     pub(crate) id: u32,
     pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
     pub(crate) wish: Wish,
+}
+
+impl Subscription {
+    /// The options, for free topics.
+    pub(crate) fn options(&self) -> SubscriptionOptions {
+        SubscriptionOptions {
+            qos: self.qos,
+            no_local: self.no_local,
+            retain_as_published: self.retain_as_published,
+            id: self.id,
+        }
+    }
 }
 
 /// What it asks for.
@@ -25,15 +40,18 @@ pub(crate) enum Wish {
     Mine { format: Format, channel: Channel, rest: Box<str> },
     /// Presence of a user, and how the filter wrote it.
     Presence { user: UserId, format: Format },
+    /// Free topics.
+    Free,
 }
 
 impl Wish {
-    /// A filter of the `me/` kind; the rest needs a directory.
+    /// A filter of the `me/` kind, or a free one; the rest needs a directory.
     pub(crate) fn mine(interest: &Interest<'_>) -> Option<Self> {
         match interest {
             Interest::Mine { format, channel, rest } => {
                 Some(Self::Mine { format: *format, channel: *channel, rest: (*rest).into() })
             }
+            Interest::Free => Some(Self::Free),
             Interest::Presence(..) => None,
         }
     }
@@ -53,11 +71,14 @@ pub(crate) struct Wanted {
 }
 
 impl Subscriptions {
-    /// Adds, or replaces the one of the same filter (MQTT-3.8.4-3).
-    pub(crate) fn insert(&mut self, subscription: Subscription) {
+    /// Adds, or replaces the one of the same filter (MQTT-3.8.4-3), which it answers.
+    pub(crate) fn insert(&mut self, subscription: Subscription) -> Option<Subscription> {
         match self.list.iter_mut().find(|known| known.filter == subscription.filter) {
-            Some(known) => *known = subscription,
-            None => self.list.push(subscription),
+            Some(known) => Some(std::mem::replace(known, subscription)),
+            None => {
+                self.list.push(subscription);
+                None
+            }
         }
     }
 
@@ -92,6 +113,11 @@ impl Subscriptions {
     /// Whether anything of the inbox is subscribed to.
     pub(crate) fn has_inbox(&self) -> bool {
         Format::ALL.into_iter().any(|format| self.mine(format, Channel::Inbox).next().is_some())
+    }
+
+    /// Whether a free subscription is shared with others.
+    pub(crate) fn has_shared(&self) -> bool {
+        self.list.iter().any(|subscription| subscription.filter.shared().is_some())
     }
 
     /// The QoS of a format's inbox, if it is subscribed to.
@@ -145,6 +171,7 @@ impl Subscriptions {
             qos: subscription.qos as u32,
             subscription_id: subscription.id,
             no_local: subscription.no_local,
+            retain_as_published: subscription.retain_as_published,
         };
         self.list.iter().map(store).collect()
     }
@@ -167,7 +194,8 @@ mod tests {
     fn subscription(filter: &str, qos: QoS, id: u32) -> Subscription {
         let parsed = parse_filter(filter).unwrap();
         let wish = Wish::mine(&parsed).unwrap();
-        Subscription { filter: TopicFilter::new(filter.to_owned()).unwrap(), qos, id, no_local: false, wish }
+        let filter = TopicFilter::new(filter.to_owned()).unwrap();
+        Subscription { filter, qos, id, no_local: false, retain_as_published: false, wish }
     }
 
     #[test]

@@ -14,7 +14,9 @@ use crate::{
 use async_trait::async_trait;
 use parlance_plugin_api::{
     UserId,
-    identity::{AccountKind, AuthError, Authenticator, Credential, CredentialId, Principal, Scope, Scopes},
+    identity::{
+        AccountKind, Action, AuthError, Authenticator, Credential, CredentialId, Principal, Scope, Scopes,
+    },
     ledger::{LedgerError, read},
     record::DeviceId,
     store::Table,
@@ -26,6 +28,13 @@ use zeroize::Zeroizing;
 /// How the operator is called, where a user name must be given. A user may have this handle: the token decides.
 const ADMIN_NAME: &str = "admin";
 
+/// What a certificate allows: what an API key with every scope does.
+const DEVICE_SCOPES: [Scope; 3] = [
+    Scope { action: Action::Send, conversation: None },
+    Scope { action: Action::Read, conversation: None },
+    Scope { action: Action::ManageGroups, conversation: None },
+];
+
 #[async_trait]
 impl Authenticator for Auth {
     async fn authenticate(
@@ -36,6 +45,9 @@ impl Authenticator for Auth {
     ) -> Result<Principal, AuthError> {
         let (name, secret) = match credential {
             Credential::Token(token) => return self.state.by_token(token, client_id),
+            Credential::Certificate { name, fingerprint } => {
+                return self.state.by_certificate(name, fingerprint);
+            }
             Credential::NameAndSecret { name, secret } => (name, secret),
         };
         if self.state.keys.is_admin(secret) {
@@ -108,6 +120,28 @@ impl State {
         self.throttle.succeeded(&attempt);
         let (user, record) = found.ok_or(AuthError::BadCredentials)?;
         if record.disabled { Err(AuthError::Disabled) } else { Ok((user, record)) }
+    }
+
+    /// The service account that a verified certificate names. People prove themselves: an authority for devices does not
+    /// speak for them.
+    fn by_certificate(&self, name: &str, fingerprint: [u8; 32]) -> Result<Principal, AuthError> {
+        let user = self.user_called(name)?.ok_or(AuthError::BadCredentials)?;
+        let account = self.live_account(user)?;
+        if account.profile.kind != AccountKind::Service {
+            return Err(AuthError::WrongKind("only a service account logs in with a certificate"));
+        }
+        let mut id = [0; 16];
+        id.copy_from_slice(&fingerprint[..16]);
+        Ok(Principal {
+            user,
+            handle: account.profile.handle.clone(),
+            kind: account.profile.kind,
+            scopes: Scopes::Only(DEVICE_SCOPES.into()),
+            credential: Some(CredentialId(id)),
+            bound_client_id: None,
+            expires_ms: None,
+            epoch: Some(account.epoch),
+        })
     }
 
     fn by_token(&self, token: &[u8], client_id: Option<&str>) -> Result<Principal, AuthError> {

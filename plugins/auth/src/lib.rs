@@ -1,4 +1,5 @@
-//! Who somebody is: accounts, passwords, tokens, API keys, and the throttle in front of them.
+//! Who somebody is: accounts, passwords, tokens, API keys, the throttle in front of them; and the access rules of
+//! free topics.
 //!
 //! # Contract
 //! * A password is stored as an argon2id hash only; a refresh token and an API key as a SHA-256 only (they are 256
@@ -7,8 +8,10 @@
 //! * An access token serves while its signature, its time, its account and its session do. All four are looked at
 //!   each time: a session that ended, an account that was disabled, has no tokens any more, however long they had left.
 //! * What ends a credential emits its event in the same transaction, so that what was opened with it is closed.
+//! * Who may use which free topics follows from rules, of a file and of calls; what no rule allows is denied.
 //! * Accounts in memory are never older than the ledger: the cache knows which are being changed.
 
+mod access;
 mod account;
 mod accounts;
 mod api_keys;
@@ -30,6 +33,7 @@ mod state;
 mod throttle;
 mod token;
 
+pub use access::{Access, AccessOptions, OpenAccessError, RuleFileError};
 pub use keys::AuthKeys;
 pub use keys_file::KeysError;
 pub use options::{AuthOptions, Backoff, Clock, OptionsError, PasswordCost, system_clock};

@@ -156,6 +156,7 @@ impl Groups for GroupPlugin {
         let owner = match who.kind {
             AccountKind::Admin => *members.first().ok_or(GroupError::NotAllowed)?,
             AccountKind::Person | AccountKind::Service => who.user,
+            AccountKind::Anonymous => return Err(GroupError::NotAllowed),
         };
         members.retain(|member| *member != owner);
         if members.len() >= self.limits.members_max as usize {

@@ -3,6 +3,15 @@
 mod accounts;
 mod conversations;
 mod flow;
+mod free;
+mod free_clients;
+mod free_qos2;
+mod free_queues;
+mod free_renewal;
+mod free_retained;
+mod free_rights;
+mod free_shared;
+mod free_wills;
 mod idempotence;
 mod refusals;
 mod sessions;

@@ -1,11 +1,11 @@
 //! What comes out, and in which order.
 
-use parlance_mqtt::QoS;
+use parlance_mqtt::{PacketId, QoS};
 
 use super::Session;
-use crate::catch_up::Wanted;
-use crate::inflight::{Inflight, What};
-use crate::restore::Owed;
+use crate::catch_up::{Delivery, Wanted};
+use crate::fit::fit_disconnect;
+use crate::inflight::{Receipt, Stage, What};
 use crate::{Domain, Output};
 
 impl<D: Domain> Session<D> {
@@ -52,15 +52,23 @@ impl<D: Domain> Session<D> {
 
     /// Packets of an earlier connection: nothing new is sent before them (MQTT-4.6.0-1).
     fn poll_restore(&mut self) -> Option<Output<D>> {
-        let restore = self.restore.as_mut()?;
-        if let Some(wanted) = restore.ask(&self.inflight) {
+        if let Some(wanted) = self.restore.as_mut()?.ask(&self.inflight) {
             return Some(Output::Restore(wanted));
         }
-        while self.inflight.may_resend(self.config.send_window) {
-            let restore = self.restore.as_mut()?;
-            let Some((position, owed)) = restore.next(&self.inflight) else { break };
-            restore.pop();
-            if let Some(output) = self.resend(position, owed) {
+        while let Some(packet_id) = self.restore.as_ref()?.front() {
+            let owed = self.inflight.get(packet_id).filter(|slot| !slot.live).map(|slot| slot.stage);
+            if owed == Some(Stage::Published) && !self.inflight.may_resend(self.config.send_window) {
+                break;
+            }
+            let (packet_id, message) = self.restore.as_mut()?.pop()?;
+            let output = match owed {
+                // Settled, or answered by the client, before it was sent again.
+                None | Some(Stage::Done) => None,
+                Some(Stage::Published) => self.resend(packet_id, message),
+                Some(Stage::Received | Stage::Releasable | Stage::Released) => self.resume_release(packet_id),
+            };
+            // PUBRELs keep their place among the PUBLISH packets.
+            if let Some(output) = output.or_else(|| self.control.pop_front()) {
                 return Some(output);
             }
         }
@@ -71,29 +79,39 @@ impl<D: Domain> Session<D> {
         None
     }
 
-    /// Sends an owed packet again, or gives it up if it is not wanted any more.
-    fn resend(&mut self, position: u64, owed: Owed<D::Message>) -> Option<Output<D>> {
-        let packet_id = Inflight::<D>::packet_id(position);
-        let wanted = match (self.inflight.owed(position)?, &owed) {
-            (What::Note(_), Owed::Note) => true,
-            (What::Message { conversation, seq, channel }, Owed::Message(Some(_))) => {
-                self.catch_up.awaits(*conversation, *seq, *channel)
+    /// Sends an owed PUBLISH again, or gives it up if it is not wanted any more.
+    fn resend(&mut self, packet_id: PacketId, message: Option<D::Message>) -> Option<Output<D>> {
+        let slot = self.inflight.get(packet_id)?;
+        let (qos, dup) = (slot.qos, true);
+        let output = match (&slot.what, message) {
+            (What::Note(note), _) => {
+                Output::Note { note: note.clone(), qos, packet_id: Some(packet_id), dup }
             }
-            _ => false,
+            (&What::Message { conversation, seq, channel }, Some(message))
+                if self.catch_up.awaits(conversation, seq, channel) =>
+            {
+                Output::Deliver { message, conversation, seq, channel, qos, packet_id: Some(packet_id), dup }
+            }
+            _ => {
+                self.settle(packet_id);
+                if qos == QoS::ExactlyOnce {
+                    // The client may hold the id, and would take the next message with it for this one.
+                    self.send_stray_pubrel(packet_id);
+                }
+                return None;
+            }
         };
-        if !wanted {
-            self.settle(packet_id);
-            return None;
+        self.inflight.make_live(packet_id);
+        Some(output)
+    }
+
+    /// The client has the packet: PUBREL is owed. What was asked may not have been answered: it is asked again.
+    fn resume_release(&mut self, packet_id: PacketId) -> Option<Output<D>> {
+        if let Receipt::Ask(conversation, seq) = self.inflight.begin_release(packet_id, self.config.durable) {
+            return Some(Output::Release { conversation, seq, packet_id });
         }
-        let (qos, dup, packet_id) = (QoS::AtLeastOnce, true, Some(packet_id));
-        match (self.inflight.resend(position)?, owed) {
-            (What::Message { conversation, seq, channel }, Owed::Message(Some(message))) => {
-                let (conversation, seq, channel) = (*conversation, *seq, *channel);
-                Some(Output::Deliver { message, conversation, seq, channel, qos, packet_id, dup })
-            }
-            (What::Note(note), _) => Some(Output::Note { note: note.clone(), qos, packet_id, dup }),
-            _ => None,
-        }
+        self.send_pubrels();
+        None
     }
 
     /// Notes and messages share the window: a note goes first, then they take turns.
@@ -118,19 +136,24 @@ impl<D: Domain> Session<D> {
             return None;
         }
         let (note, qos) = self.notes.pop_front()?;
-        let packet_id = (qos != QoS::AtMostOnce).then(|| self.inflight.send(What::Note(note.clone())));
+        let packet_id = (qos != QoS::AtMostOnce).then(|| self.inflight.send(qos, What::Note(note.clone())));
         Some(Output::Note { note, qos, packet_id, dup: false })
     }
 
     fn poll_message(&mut self, window_open: bool) -> Option<Output<D>> {
-        let delivery = self.catch_up.next_delivery(window_open, self.acknowledged)?;
-        let (conversation, seq, channel) = (delivery.conversation, delivery.seq, delivery.channel);
-        let (qos, packet_id) = if delivery.acknowledged {
-            (QoS::AtLeastOnce, Some(self.inflight.send(What::Message { conversation, seq, channel })))
-        } else {
-            (QoS::AtMostOnce, None)
-        };
-        let message = delivery.message;
+        let Self { catch_up, inflight, acknowledged, exactly_once, .. } = self;
+        let delivery = catch_up.next_delivery(|seq, channel| {
+            if exactly_once.contains(channel) {
+                (window_open && inflight.is_free(seq)).then_some(QoS::ExactlyOnce)
+            } else if acknowledged.contains(channel) {
+                window_open.then_some(QoS::AtLeastOnce)
+            } else {
+                Some(QoS::AtMostOnce)
+            }
+        })?;
+        let Delivery { conversation, seq, channel, message, qos } = delivery;
+        let carried = What::Message { conversation, seq, channel };
+        let packet_id = (qos != QoS::AtMostOnce).then(|| inflight.send(qos, carried));
         Some(Output::Deliver { message, conversation, seq, channel, qos, packet_id, dup: false })
     }
 
@@ -140,7 +163,7 @@ impl<D: Domain> Session<D> {
         ending.told = true;
         Some(Output::Close {
             reason: ending.disconnect.then_some(ending.cause),
-            reason_string: ending.reason_string.take(),
+            reason_string: fit_disconnect(&self.config, ending.reason_string.take()),
             will: ending.will,
             session_expiry_s,
         })

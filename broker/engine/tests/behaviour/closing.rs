@@ -1,6 +1,7 @@
 //! How a session ends.
 
-use parlance_engine::{Session, SessionConfig};
+use bytes::Bytes;
+use parlance_engine::{Output, Session, SessionConfig};
 use parlance_mqtt::{Disconnect, Packet, ReasonCode, Version};
 
 use crate::support::*;
@@ -92,4 +93,31 @@ fn cursors_that_moved_are_told_before_the_end() {
         words(&mut session),
         ["Delivered(1/1)", "Close(Some(ServerShuttingDown) will Publish expiry 3600 s)"]
     );
+}
+
+#[test]
+fn a_server_reference_is_the_servers_word() {
+    let mut session = session();
+    let packet = Disconnect {
+        server_reference: Some(Bytes::from_static(b"elsewhere")),
+        ..Disconnect::with(ReasonCode::Success)
+    };
+    session.handle_packet(Packet::Disconnect(packet), NOW);
+    assert_eq!(session.close_reason(), Some(ReasonCode::ProtocolError));
+}
+
+#[test]
+fn mqtt_3_14_2_3_the_reason_string_fits_the_client() {
+    for (max, told) in [(20, false), (40, true)] {
+        let config = SessionConfig {
+            client_packet_max: Some(max),
+            // MQTT-3.1.2-29 lets a DISCONNECT explain itself all the same.
+            problem_information: false,
+            ..config(Version::V5)
+        };
+        let mut session: TestSession = Session::new(config, NOW);
+        session.close(ReasonCode::ServerShuttingDown, Some(Bytes::from_static(b"back in a minute")));
+        let Some(Output::Close { reason_string, .. }) = session.poll_output() else { panic!("no end") };
+        assert_eq!(reason_string.is_some(), told, "{max} bytes");
+    }
 }

@@ -33,6 +33,8 @@ fn limits() -> HandshakeLimits {
         receive_maximum: 50,
         maximum_packet_size: 100_000,
         inflight_messages_max: 20,
+        topic_alias_maximum: 16,
+        authentication_methods: &["token"],
     }
 }
 
@@ -80,32 +82,61 @@ fn identifiers_that_cannot_be_shown_are_refused() {
 }
 
 #[test]
-fn what_the_server_has_not_is_refused() {
-    let auth = Connect { authentication_method: Some(Bytes::from_static(b"SCRAM")), ..connect(Version::V5) };
-    assert_eq!(refusal(&auth), ReasonCode::BadAuthenticationMethod);
-    let will = |version, qos, retain| Connect {
+fn mqtt_4_12_0_1_unknown_authentication_methods_are_refused() {
+    let by = |version, method| Connect {
+        authentication_method: Some(Bytes::from_static(method)),
+        ..connect(version)
+    };
+    assert_eq!(refusal(&by(Version::V5, b"SCRAM")), ReasonCode::BadAuthenticationMethod);
+    assert_eq!(refusal(&by(Version::V5, b"")), ReasonCode::BadAuthenticationMethod);
+    let agreed = plan(&by(Version::V5, b"token")).session.authentication_method;
+    assert_eq!(agreed, Some(Bytes::from_static(b"token")));
+    assert_eq!(plan(&connect(Version::V5)).session.authentication_method, None);
+}
+
+#[test]
+fn wills_of_any_qos_and_retained_ones_are_accepted() {
+    let will = |version, qos, retain, payload_is_utf8| Connect {
         will: Some(Will {
             topic: TopicName::new(&b"app/gone"[..]).unwrap(),
-            payload: Bytes::new(),
+            payload: Bytes::from_static(b"\xff"),
             qos,
             retain,
             delay_s: None,
-            properties: PublishProperties::default(),
+            properties: PublishProperties { payload_is_utf8, ..PublishProperties::default() },
         }),
         ..connect(version)
     };
-    assert_eq!(
-        refusal(&will(Version::V5, QoS::ExactlyOnce, false)),
-        ReasonCode::QoSNotSupported,
-        "MQTT-3.2.2-12"
-    );
-    assert_eq!(
-        refusal(&will(Version::V5, QoS::AtLeastOnce, true)),
-        ReasonCode::RetainNotSupported,
-        "MQTT-3.2.2-13"
-    );
-    plan(&will(Version::V5, QoS::AtLeastOnce, false));
-    plan(&will(Version::V3, QoS::ExactlyOnce, true));
+    for version in [Version::V3, Version::V5] {
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            plan(&will(version, qos, true, None));
+        }
+    }
+    plan(&will(Version::V5, QoS::AtMostOnce, false, Some(false)));
+    let not_text = will(Version::V5, QoS::AtMostOnce, false, Some(true));
+    assert_eq!(refusal(&not_text), ReasonCode::PayloadFormatInvalid, "MQTT-3.1.3.2.3");
+}
+
+#[test]
+fn topic_aliases_are_agreed_on() {
+    let terms = |version, topic_alias_maximum| {
+        let session = plan(&Connect { topic_alias_maximum, ..connect(version) }).session;
+        (session.topic_alias_maximum, session.client_topic_alias_maximum)
+    };
+    assert_eq!(terms(Version::V5, None), (16, 0), "MQTT-3.1.2-27");
+    assert_eq!(terms(Version::V5, Some(9)), (16, 9), "MQTT-3.1.2-26");
+    assert_eq!(terms(Version::V3, None), (0, 0));
+}
+
+#[test]
+fn a_session_that_outlives_its_connection_is_durable() {
+    let durable = |connect: Connect| plan(&connect).session.durable;
+    let v5 = |session_expiry_s| Connect { session_expiry_s, ..connect(Version::V5) };
+    assert!(!durable(v5(None)));
+    assert!(!durable(v5(Some(0))));
+    assert!(durable(v5(Some(1))));
+    assert!(!durable(connect(Version::V3)));
+    assert!(durable(Connect { clean_start: false, ..connect(Version::V3) }));
 }
 
 #[test]
@@ -148,14 +179,14 @@ fn mqtt_3_3_4_7_the_window_is_the_smaller_receive_maximum() {
 }
 
 #[test]
-fn the_connack_says_what_there_is_not() {
+fn the_connack_says_what_there_is() {
     let plan = plan(&connect(Version::V5));
     let answer = connack(&plan, true);
     assert!(answer.session_present);
     assert_eq!(answer.reason, ReasonCode::Success);
     let told = &answer.properties;
-    assert_eq!((told.maximum_qos, told.retain_available), (Some(1), Some(false)));
-    assert_eq!((told.shared_subscription_available, told.topic_alias_maximum), (Some(false), Some(0)));
+    assert_eq!((told.maximum_qos, told.retain_available), (None, Some(true)), "MQTT-3.2.2-9: absent is 2");
+    assert_eq!((told.shared_subscription_available, told.topic_alias_maximum), (Some(true), Some(16)));
     assert_eq!((told.receive_maximum, told.maximum_packet_size), (Some(50), Some(100_000)));
     assert_eq!(plan.session.receive_maximum, 50);
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use parlance_engine::{Millis, Output, PublishOutcome, Session, Ticket, WillFate};
 use parlance_mqtt::{
-    Ack, Auth, Disconnect, Packet, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, TopicFilter,
+    Ack, Disconnect, Packet, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, TopicFilter,
     Unsubscribe, Version,
 };
 
@@ -169,24 +169,23 @@ fn outcomes_carry_what_the_client_can_take() {
 
 #[test]
 fn what_a_publish_may_not_have() {
-    let cases: [(&str, Packet, ReasonCode); 5] = [
-        (
-            "MQTT-3.2.2-11: QoS 2",
-            publish_with(1, |it| it.qos = QoS::ExactlyOnce),
-            ReasonCode::QoSNotSupported,
-        ),
-        ("MQTT-3.2.2-14: RETAIN", publish_with(1, |it| it.retain = true), ReasonCode::RetainNotSupported),
-        (
-            "MQTT-3.3.2-9: topic alias",
-            publish_with(1, |it| it.properties.topic_alias = Some(1)),
-            ReasonCode::TopicAliasInvalid,
-        ),
+    let cases: [(&str, Packet, ReasonCode); 4] = [
         (
             "MQTT-3.3.4-6: subscription identifier",
             publish_with(1, |it| it.properties.subscription_ids = vec![1]),
             ReasonCode::ProtocolError,
         ),
-        ("MQTT-3.3.2-1: no topic", publish_with(1, |it| it.topic = None), ReasonCode::ProtocolError),
+        ("MQTT-3.3.4: no topic", publish_with(1, |it| it.topic = None), ReasonCode::ProtocolError),
+        (
+            "MQTT-2.2.1-3: QoS 2 without packet id",
+            publish_with(0, |it| it.qos = QoS::ExactlyOnce),
+            ReasonCode::ProtocolError,
+        ),
+        (
+            "MQTT-2.2.1-2: QoS 0 with packet id",
+            publish_with(1, |it| it.qos = QoS::AtMostOnce),
+            ReasonCode::ProtocolError,
+        ),
     ];
     for (name, packet, reason) in cases {
         assert_eq!(close_reason(session(), packet), Some(Some(reason)), "{name}");
@@ -194,49 +193,83 @@ fn what_a_publish_may_not_have() {
 }
 
 #[test]
-fn a_3_1_1_client_may_set_retain_without_effect() {
-    let mut session: TestSession = Session::new(config(Version::V3), NOW);
-    session.handle_packet(publish_with(1, |it| it.retain = true), NOW);
-    assert!(matches!(session.poll_output(), Some(Output::Publish { publish, .. }) if !publish.retain));
+fn mqtt_3_3_1_5_the_retain_flag_is_handed_on() {
+    for version in [Version::V3, Version::V5] {
+        let mut session: TestSession = Session::new(config(version), NOW);
+        session.handle_packet(publish_with(1, |it| it.retain = true), NOW);
+        assert!(matches!(session.poll_output(), Some(Output::Publish { publish, .. }) if publish.retain));
+    }
 }
 
 #[test]
 fn a_3_1_1_client_is_closed_without_disconnect() {
     let session: TestSession = Session::new(config(Version::V3), NOW);
-    assert_eq!(close_reason(session, publish_with(1, |it| it.qos = QoS::ExactlyOnce)), Some(None));
+    assert_eq!(close_reason(session, Packet::PingResp), Some(None));
 }
 
+/// MQTT-3.3.2.3.2: the receiver may check it, and answers 0x99.
 #[test]
-fn packets_that_only_servers_send_and_second_connects_are_violations() {
-    let auth = Auth {
-        reason: ReasonCode::ReAuthenticate,
-        method: None,
-        data: None,
-        reason_string: None,
-        user_properties: Vec::new(),
+fn a_payload_that_is_not_what_it_says_is_refused() {
+    let text = |packet_id, qos, payload: &'static [u8], said| {
+        publish_with(packet_id, |it| {
+            it.qos = qos;
+            it.payload = Bytes::from_static(payload);
+            it.properties.payload_is_utf8 = said;
+        })
     };
-    let connect = crate::handshake::connect(Version::V5);
-    let cases = [
-        ("MQTT-3.1.0-2", Packet::Connect(Box::new(connect))),
-        ("MQTT-4.12.0-6", Packet::Auth(auth)),
-        ("PINGRESP", Packet::PingResp),
-        ("PUBREC", Packet::PubRec(Ack::success(id(1)))),
-        ("PUBCOMP", Packet::PubComp(Ack::success(id(1)))),
-    ];
-    for (name, packet) in cases {
-        assert_eq!(close_reason(session(), packet), Some(Some(ReasonCode::ProtocolError)), "{name}");
+    let mut session = session();
+    session.handle_packet(text(0, QoS::AtMostOnce, b"\xff", Some(true)), NOW);
+    session.handle_packet(text(1, QoS::AtLeastOnce, b"\xff", Some(true)), NOW);
+    session.handle_packet(text(2, QoS::ExactlyOnce, b"\xff", Some(true)), NOW);
+    let answers: Vec<_> = round(&mut session)
+        .into_iter()
+        .map(|output| match output {
+            Output::Send(Packet::PubAck(ack)) => (1, ack.packet_id.get(), ack.reason),
+            Output::Send(Packet::PubRec(ack)) => (2, ack.packet_id.get(), ack.reason),
+            other => panic!("an answer was expected, not {other:?}"),
+        })
+        .collect();
+    let invalid = ReasonCode::PayloadFormatInvalid;
+    assert_eq!(answers, [(1, 1, invalid), (2, 2, invalid)]);
+    assert_eq!(session.counters().invalid_payloads, 3);
+    for (payload, said) in [(&b"\xff"[..], Some(false)), (b"\xff", None), ("ö".as_bytes(), Some(true))] {
+        session.handle_packet(text(1, QoS::AtLeastOnce, payload, said), NOW);
+        let ticket = ticket_of(&mut session);
+        session.publish_done(ticket, PublishOutcome::success());
+        round(&mut session);
     }
 }
 
 #[test]
-fn mqtt_4_3_3_a_pubrel_from_elsewhere_comes_to_its_end() {
-    let mut session = session();
-    session.handle_packet(Packet::PubRel(Ack::success(id(9))), NOW);
-    let output = session.poll_output();
-    let Some(Output::Send(Packet::PubComp(done))) = output else {
-        panic!("PUBCOMP was expected, not {output:?}")
+fn mqtt_3_8_3_4_no_local_on_a_shared_subscription_is_a_violation() {
+    let subscribe = |filter: &'static [u8]| {
+        Packet::Subscribe(Subscribe {
+            packet_id: id(1),
+            filters: vec![SubscribeFilter {
+                filter: TopicFilter::new(filter).unwrap(),
+                qos: QoS::ExactlyOnce,
+                no_local: true,
+                retain_as_published: false,
+                retain_handling: RetainHandling::Send,
+            }],
+            subscription_id: None,
+            user_properties: Vec::new(),
+        })
     };
-    assert_eq!((done.packet_id, done.reason), (id(9), ReasonCode::PacketIdentifierNotFound));
+    assert_eq!(
+        close_reason(session(), subscribe(b"$share/workers/app/#")),
+        Some(Some(ReasonCode::ProtocolError))
+    );
+    assert_eq!(close_reason(session(), subscribe(b"app/#")), None);
+}
+
+#[test]
+fn packets_that_only_servers_send_and_second_connects_are_violations() {
+    let connect = crate::handshake::connect(Version::V5);
+    let cases = [("MQTT-3.1.0-2", Packet::Connect(Box::new(connect))), ("PINGRESP", Packet::PingResp)];
+    for (name, packet) in cases {
+        assert_eq!(close_reason(session(), packet), Some(Some(ReasonCode::ProtocolError)), "{name}");
+    }
 }
 
 #[test]

@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing to unwrap has failed")]
 
+mod alias;
+mod auth;
 mod catch_up;
 mod closing;
 mod conversation;
+mod exact_in;
+mod exact_out;
+mod exact_resume;
 mod handshake;
 mod inbound;
 mod memory;

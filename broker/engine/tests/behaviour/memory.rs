@@ -8,6 +8,8 @@ use crate::support::*;
 
 #[test]
 fn an_idle_session_is_small() {
-    assert!(size_of::<TestSession>() <= 400, "{} bytes", size_of::<TestSession>());
-    assert!(size_of::<Parked<Numbers>>() <= 40, "{} bytes", size_of::<Parked<Numbers>>());
+    let (session, parked) = (size_of::<TestSession>(), size_of::<Parked<Numbers>>());
+    println!("a session has {session} bytes, a parked one {parked}");
+    assert!(session <= 456, "{session} bytes");
+    assert!(parked <= 56, "{parked} bytes");
 }

@@ -60,10 +60,3 @@ fn qos_0_notes_do_not_wait_for_the_window() {
     ack(&mut session, [2]);
     assert_eq!(line(&mut session), "event");
 }
-
-#[test]
-fn qos_2_is_sent_as_qos_1() {
-    let mut session = session();
-    session.note("event", QoS::ExactlyOnce);
-    assert_eq!(words(&mut session), ["Note(AtLeastOnce Some(1) dup false)"]);
-}

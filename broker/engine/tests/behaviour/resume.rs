@@ -187,17 +187,17 @@ fn an_acknowledgement_before_redelivery_is_taken() {
 fn ids_wrap_across_a_break() {
     let mut old = session();
     old.track(1, 0, 0);
-    for seq in 1..=65_537_u64 {
+    for seq in 1..=32_769_u64 {
         announce(&mut old, 1, seq);
         round(&mut old);
-        if seq < 65_534 {
+        if seq < 32_766 {
             ack(&mut old, [seq as u16]);
         }
     }
     let mut session = resume(old.park());
-    session.track(1, 0, 65_538);
+    session.track(1, 0, 32_770);
     let asked = words(&mut session);
-    assert_eq!(asked[0], "Restore([(1, 65534), (1, 65535), (1, 65536), (1, 65537)])");
+    assert_eq!(asked[0], "Restore([(1, 32766), (1, 32767), (1, 32768), (1, 32769)])");
     session.restored(vec![Some(4), Some(5), Some(6), Some(7)]);
-    assert_eq!(deliveries(&mut session), [(4, 65_534, true), (5, 65_535, true), (6, 1, true), (7, 2, true)]);
+    assert_eq!(deliveries(&mut session), [(4, 32_766, true), (5, 32_767, true), (6, 1, true), (7, 2, true)]);
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use parlance_engine::{Channels, Domain, Entry, Millis, Output, Session, SessionConfig};
-use parlance_mqtt::{Ack, Packet, PacketId, Publish, PublishProperties, QoS, TopicName, Version};
+use parlance_mqtt::{Ack, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode, TopicName, Version};
 
 pub(crate) struct Numbers;
 
@@ -37,6 +37,10 @@ pub(crate) fn config(version: Version) -> SessionConfig {
         keep_alive_ms: 60_000,
         session_expiry_s: 3_600,
         session_expiry_s_max: 7_200,
+        durable: true,
+        topic_alias_maximum: 4,
+        client_topic_alias_maximum: 0,
+        authentication_method: None,
         problem_information: true,
         ready_messages_max: 8,
         ready_bytes_max: 1_000,
@@ -118,4 +122,62 @@ pub(crate) fn ack(session: &mut TestSession, packet_ids: impl IntoIterator<Item 
     for packet_id in packet_ids {
         session.handle_packet(puback(packet_id), NOW);
     }
+}
+
+/// A QoS 2 publish.
+pub(crate) fn publish2(packet_id: u16, dup: bool) -> Packet {
+    publish_with(packet_id, |it| (it.qos, it.dup) = (QoS::ExactlyOnce, dup))
+}
+
+pub(crate) fn pubrec(packet_id: u16) -> Packet {
+    Packet::PubRec(Ack::success(id(packet_id)))
+}
+
+pub(crate) fn pubrel(packet_id: u16) -> Packet {
+    Packet::PubRel(Ack::success(id(packet_id)))
+}
+
+pub(crate) fn pubcomp(packet_id: u16) -> Packet {
+    Packet::PubComp(Ack::success(id(packet_id)))
+}
+
+/// Gives the packets to the session, one after the other.
+pub(crate) fn say(session: &mut TestSession, packets: impl IntoIterator<Item = Packet>) {
+    for packet in packets {
+        session.handle_packet(packet, NOW);
+    }
+}
+
+/// One poll round as a reader of the wire would tell it; what is asked of the server stands in capitals too.
+pub(crate) fn story(session: &mut TestSession) -> Vec<String> {
+    let ack = |name: &str, ack: &Ack| match ack.reason {
+        ReasonCode::Success => format!("{name} {}", ack.packet_id),
+        reason => format!("{name} {} 0x{:02X}", ack.packet_id, reason.code()),
+    };
+    let sent = |qos: QoS, packet_id: Option<PacketId>, dup| {
+        let again = if dup { " again" } else { "" };
+        format!("QoS {} id {}{again}", qos as u8, packet_id.map_or(0, PacketId::get))
+    };
+    round(session)
+        .iter()
+        .map(|output| match output {
+            Output::Send(Packet::PubAck(it)) => ack("PUBACK", it),
+            Output::Send(Packet::PubRec(it)) => ack("PUBREC", it),
+            Output::Send(Packet::PubRel(it)) => ack("PUBREL", it),
+            Output::Send(Packet::PubComp(it)) => ack("PUBCOMP", it),
+            Output::Deliver { message, qos, packet_id, dup, .. } => {
+                format!("{message} {}", sent(*qos, *packet_id, *dup))
+            }
+            Output::Note { note, qos, packet_id, dup } => format!("{note} {}", sent(*qos, *packet_id, *dup)),
+            other => format!("{other:?}"),
+        })
+        .collect()
+}
+
+/// A session whose channel 0 is QoS 2, tracking conversation 1.
+pub(crate) fn exact_session(config: SessionConfig) -> TestSession {
+    let mut session = Session::new(config, NOW);
+    session.set_channel_qos(0, QoS::ExactlyOnce);
+    session.track(1, 0, 0);
+    session
 }

@@ -13,6 +13,7 @@
 //! * MQTT: window, packet ids not reused while in flight, DUP exactly for what was in flight, owed packets first.
 
 mod device;
+mod exact;
 mod step;
 mod world;
 

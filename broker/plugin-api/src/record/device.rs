@@ -48,6 +48,35 @@ pub struct SessionRecord {
     /// What it subscribed to.
     #[prost(message, repeated, tag = "4")]
     pub subscriptions: Vec<StoredSubscription>,
+    /// It came through a listener that is open to all.
+    #[prost(bool, tag = "5")]
+    pub open: bool,
+    /// The will of the connection that it has, or had: published when that ends without a goodbye.
+    #[prost(message, optional, tag = "6")]
+    pub will: Option<StoredWill>,
+    /// The last entry of its queue that was sent, when its last connection ended: none behind it was.
+    #[prost(uint64, tag = "7")]
+    pub queue_sent: u64,
+}
+
+/// A will that a durable session has left.
+#[derive(Clone, PartialEq, Message)]
+pub struct StoredWill {
+    /// The message.
+    #[prost(message, optional, tag = "1")]
+    pub message: Option<super::FreeRecord>,
+    /// Will Delay Interval, seconds.
+    #[prost(uint32, tag = "2")]
+    pub delay_s: u32,
+    /// The client id of the session.
+    #[prost(string, tag = "3")]
+    pub client_id: String,
+    /// The credential that it logged in with; empty for a password. A will does not outlive it.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub credential: bytes::Bytes,
+    /// The account's epoch, where the login lived by it.
+    #[prost(uint64, optional, tag = "5")]
+    pub epoch: Option<u64>,
 }
 
 /// One subscription of a session.
@@ -65,6 +94,32 @@ pub struct StoredSubscription {
     /// No Local.
     #[prost(bool, tag = "4")]
     pub no_local: bool,
+    /// Retain As Published.
+    #[prost(bool, tag = "5")]
+    pub retain_as_published: bool,
+}
+
+/// Names a session: a device of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey {
+    /// Whose.
+    pub user: UserId,
+    /// Which.
+    pub device: DeviceId,
+}
+
+impl SessionKey {
+    /// The key of its record.
+    pub fn bytes(&self) -> [u8; 32] {
+        device_key(self.user, self.device)
+    }
+
+    /// From the first 32 bytes of a key.
+    pub fn parse(key: &[u8]) -> Option<Self> {
+        let user = UserId(key.get(..16)?.try_into().ok()?);
+        let device = DeviceId(key.get(16..32)?.try_into().ok()?);
+        Some(Self { user, device })
+    }
 }
 
 /// The key of a device and of its session.
@@ -82,9 +137,9 @@ mod tests {
         fn values_round_trip(client_id: String, created_ms: u64, filter: String, qos in 0u32..3, no_local: bool) {
             let device = DeviceRecord { client_id, created_ms, last_seen_ms: created_ms };
             prop_assert_eq!(super::super::decode(device.encode_to_vec().into()), Some(device));
-            let subscription = StoredSubscription { filter, qos, subscription_id: 1, no_local };
+            let subscription = StoredSubscription { filter, qos, subscription_id: 1, no_local, retain_as_published: !no_local };
             let session =
-                SessionRecord { began_ms: created_ms, expiry_s: 7, ended_ms: 0, subscriptions: vec![subscription] };
+                SessionRecord { began_ms: created_ms, expiry_s: 7, ended_ms: 0, subscriptions: vec![subscription], ..SessionRecord::default() };
             prop_assert_eq!(super::super::decode(session.encode_to_vec().into()), Some(session));
         }
     }

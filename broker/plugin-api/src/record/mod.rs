@@ -4,18 +4,28 @@
 mod conversation;
 mod cursor;
 mod device;
+mod free;
 mod id;
 mod log;
 mod member;
 mod name;
+mod queue;
+mod received;
+mod retained;
 
 pub use conversation::{ConversationRecord, HeadRecord, conversation_key, user_conversation_key};
 pub use cursor::{CursorRecord, device_cursor_key, device_cursor_value, parse_device_cursor};
-pub use device::{DeviceId, DeviceRecord, SessionRecord, StoredSubscription, device_key};
+pub use device::{
+    DeviceId, DeviceRecord, SessionKey, SessionRecord, StoredSubscription, StoredWill, device_key,
+};
+pub use free::{FreeRecord, PropertyRecord};
 pub use id::{IdRecord, explicit_id_key, implicit_id_key};
 pub use log::{ChangeRecord, DataRecord, LogRecord, log_key, parse_log_key};
 pub use member::{MemberRecord, Role, member_key, parse_member_key};
 pub use name::{NameRecord, handle_pseudonym};
+pub use queue::{BodyId, QueueHeadRecord, QueueRecord, body_key, parse_queue_key, queue_key};
+pub use received::{parse_received_key, received_key};
+pub use retained::retained_key;
 
 use prost::Message;
 

@@ -7,7 +7,7 @@ use parlance_plugin_api::{
     UserId,
     identity::{Principal, Scopes},
     ledger::Ledger,
-    record::DeviceId,
+    record::{DeviceId, SessionKey},
 };
 use parlance_schema::api::{
     ChangePasswordRequest, Devices, Done, LoginRequest, LogoutRequest, Me, RefreshRequest, RegisterRequest,
@@ -101,7 +101,10 @@ async fn forget(context: &Context, user: UserId, client_id: Arc<str>) -> Result<
     let place = places::newcomer(context, user, device, client_id, None);
     places::take(context, &place, ReasonCode::AdministrativeAction, "the device was removed").await?;
     let ledger: &dyn Ledger = &*context.ledger;
-    let forgotten = sessions::forget(ledger, user, device).await;
+    let mut forgotten = sessions::forget(ledger, user, device).await;
+    if forgotten.is_ok() {
+        forgotten = places::end_session(context, SessionKey { user, device }).await;
+    }
     places::leave(context, &place);
     Ok(forgotten?)
 }

@@ -94,6 +94,12 @@ codes! {
         "Send a new message with a new id.";
     /// A message over the limit.
     MessageTooLarge = "message_too_large", 413, QuotaExceeded, "Message too large", "Send less.";
+    /// A subscriber's queue of free messages is full, and the configuration refuses publishers then.
+    QueueFull = "queue_full", 503, QuotaExceeded, "Queue of a subscriber full",
+        "Nothing was stored for anybody: try again later.";
+    /// No more messages can be retained.
+    RetainedFull = "retained_full", 507, QuotaExceeded, "Too many retained messages",
+        "Delete some (publish an empty retained message), or ask the operator for a higher limit.";
     /// A request body over the limit.
     RequestTooLarge = "request_too_large", 413, QuotaExceeded, "Request too large", "Ask in smaller portions.";
     /// An answer that the client's own limit does not let through.

@@ -67,7 +67,22 @@ pub enum ApiError {
     /// The message does not parse.
     #[error(transparent)]
     Payload(#[from] PayloadError),
-    /// The topic is none of the messenger's.
+    /// The queue of a subscriber is full, and publishers are refused then.
+    #[error("the queue of a subscriber is full")]
+    QueueFull,
+    /// No more messages are retained.
+    #[error("the broker retains no more messages")]
+    RetainedFull,
+    /// The access rules, or the listener, do not allow the topic.
+    #[error("{0}")]
+    TopicNotAllowed(&'static str),
+    /// The topic has too many levels.
+    #[error("a topic has at most {levels_max} levels")]
+    TopicTooDeep {
+        /// The limit.
+        levels_max: usize,
+    },
+    /// The topic is none that can be published to.
     #[error(transparent)]
     Topic(#[from] TopicError),
     /// Refused by the identity plugin.
@@ -120,6 +135,8 @@ impl From<SendRefusal> for ApiError {
             SendRefusal::NotMember => Self::NotAMember,
             SendRefusal::IdReused { seq } => Self::IdReused { seq },
             SendRefusal::TooLarge { bytes_max } => Self::MessageTooLarge { bytes_max: bytes_max as u64 },
+            SendRefusal::QueueFull => Self::QueueFull,
+            SendRefusal::RetainedFull => Self::RetainedFull,
             SendRefusal::Ledger(error) => Self::Ledger(error),
         }
     }
@@ -132,7 +149,9 @@ impl ApiError {
             Self::UnknownMethod(_) => Code::UnknownMethod,
             Self::NotAuthenticated => Code::NotAuthenticated,
             Self::RegistrationClosed => Code::RegistrationClosed,
-            Self::NotAllowed(_) | Self::OperatorIsNoMember => Code::NotAuthorized,
+            Self::NotAllowed(_) | Self::OperatorIsNoMember | Self::TopicNotAllowed(_) => Code::NotAuthorized,
+            Self::QueueFull => Code::QueueFull,
+            Self::RetainedFull => Code::RetainedFull,
             Self::NotAMember => Code::NotAMember,
             Self::Address(error) => address_code(error),
             Self::IdReused { .. } => Code::IdReused,
@@ -140,7 +159,8 @@ impl ApiError {
             Self::AnswerTooLarge { .. } => Code::AnswerTooLarge,
             Self::Malformed(_) | Self::Field { .. } => Code::BadRequest,
             Self::Payload(_) => Code::BadPayload,
-            Self::Topic(_) => Code::BadTopic,
+            Self::Topic(TopicError::Reserved) => Code::NotAuthorized,
+            Self::Topic(_) | Self::TopicTooDeep { .. } => Code::BadTopic,
             Self::Auth(error) => auth_code(error),
             Self::Group(error) => group_code(error),
             Self::Ledger(error) => ledger_code(error),
@@ -154,7 +174,7 @@ impl ApiError {
     pub fn retry_after_s(&self) -> Option<u64> {
         match (self, self.code()) {
             (Self::Auth(AuthError::Throttled { retry_after_s }), _) => Some((*retry_after_s).max(1)),
-            (_, Code::Throttled | Code::Busy) => Some(1),
+            (_, Code::Throttled | Code::Busy | Code::QueueFull) => Some(1),
             (_, Code::ShuttingDown | Code::NotReady) => Some(5),
             (_, Code::DiskFull) => Some(30),
             _ => None,
@@ -271,6 +291,9 @@ mod tests {
             (SendRefusal::NotMember.into(), Code::NotAMember),
             (SendRefusal::IdReused { seq: 3 }.into(), Code::IdReused),
             (SendRefusal::TooLarge { bytes_max: 9 }.into(), Code::MessageTooLarge),
+            (SendRefusal::QueueFull.into(), Code::QueueFull),
+            (SendRefusal::RetainedFull.into(), Code::RetainedFull),
+            (ApiError::TopicNotAllowed("no"), Code::NotAuthorized),
             (SendRefusal::Ledger(LedgerError::Full).into(), Code::DiskFull),
             (LedgerError::Busy.into(), Code::Busy),
             (LedgerError::Stopping.into(), Code::ShuttingDown),
@@ -281,7 +304,9 @@ mod tests {
             (AddressError::Malformed("!".into()).into(), Code::BadRequest),
             (AddressError::OperatorIsNoMember.into(), Code::NotAuthorized),
             (PayloadError::Empty.into(), Code::BadPayload),
-            (TopicError::Unknown.into(), Code::BadTopic),
+            (TopicError::Filter.into(), Code::BadTopic),
+            (TopicError::Reserved.into(), Code::NotAuthorized),
+            (ApiError::TopicTooDeep { levels_max: 32 }, Code::BadTopic),
             (AuthError::BadCredentials.into(), Code::BadCredentials),
             (AuthError::TokenExpired.into(), Code::TokenExpired),
             (AuthError::TokenInvalid.into(), Code::TokenInvalid),

@@ -36,6 +36,7 @@ pub(super) async fn send(
         peer: target.peer,
         id: message.id.map(String::into_bytes),
         retry: None,
+        received: None,
         content: message.content,
     };
     let stored = context.ledger.send(intent).await?;

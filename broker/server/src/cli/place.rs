@@ -1,7 +1,7 @@
 //! Which server and which data folder a command is about.
 
 use super::error::CliError;
-use crate::config::{Address, Config};
+use crate::config::{Address, Config, ConfigError};
 use clap::Args;
 use std::{
     fs,
@@ -26,6 +26,11 @@ pub(super) struct Place {
 impl Place {
     /// The configuration, as the server reads it.
     pub(super) fn config(&self) -> Result<Config, CliError> {
+        Ok(self.read()?)
+    }
+
+    /// The same, where only the configuration can be wrong.
+    pub(super) fn read(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref())?;
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 pub(super) fn run(place: &Place, plugins: &dyn Plugins) -> Result<ExitCode, CliError> {
     let config = place.config()?;
     start_log(&config.log);
-    serve::run(config, plugins)?;
+    serve::run(config, &|| place.read(), plugins)?;
     Ok(ExitCode::SUCCESS)
 }
 

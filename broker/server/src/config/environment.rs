@@ -1,4 +1,4 @@
-//! `PARLANCE__SECTION__KEY=value`.
+//! `PARLANCE__SECTION__KEY=value`. A list is written with commas.
 
 use std::ffi::OsString;
 
@@ -65,10 +65,24 @@ fn variable_of(section: &Section, key: &Key) -> String {
 
 /// The text of a variable as the type its key has.
 fn typed(key: &Key, text: String) -> Result<Value, Problem> {
-    if key.kind != Kind::Number {
-        key.check(Given::Text(&text))?;
-        return Ok(Value::String(text));
+    match key.kind {
+        Kind::Number => return number(key, &text),
+        Kind::Flag => {
+            let wrong = |_| Problem::Type { expected: key.kind.describe(), found: "this text" };
+            return text.trim().parse().map(Value::Boolean).map_err(wrong);
+        }
+        Kind::Texts | Kind::Networks => {
+            let texts: Vec<&str> = text.split(',').map(str::trim).filter(|text| !text.is_empty()).collect();
+            key.check(Given::Texts(&texts))?;
+            return Ok(Value::Array(texts.into_iter().map(|text| Value::String(text.to_owned())).collect()));
+        }
+        Kind::Text | Kind::Address | Kind::Choice(_) => {}
     }
+    key.check(Given::Text(&text))?;
+    Ok(Value::String(text))
+}
+
+fn number(key: &Key, text: &str) -> Result<Value, Problem> {
     let number: i128 = text
         .trim()
         .replace('_', "")

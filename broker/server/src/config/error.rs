@@ -94,6 +94,12 @@ pub enum Problem {
         /// What stands there.
         value: String,
     },
+    /// It is no block of addresses.
+    #[error("has \"{value}\"; it must have IP addresses or blocks of them such as \"10.0.0.0/8\"")]
+    Network {
+        /// What stands there.
+        value: String,
+    },
     /// It is not UTF-8.
     #[error("is not text in UTF-8")]
     NotText,

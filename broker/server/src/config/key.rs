@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
-use super::{Address, Problem};
+use super::{Address, Network, Problem};
 
 /// A key of the configuration.
 #[derive(Debug)]
@@ -32,8 +32,11 @@ impl Section {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
+    Texts,
     Number,
+    Flag,
     Address,
+    Networks,
     Choice(&'static [&'static str]),
 }
 
@@ -41,6 +44,8 @@ impl Kind {
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::Number => "a whole number",
+            Self::Flag => "true or false",
+            Self::Texts | Self::Networks => "a list of strings",
             Self::Text | Self::Address | Self::Choice(_) => "a string",
         }
     }
@@ -61,13 +66,18 @@ settings! {
     Number: u16, u32, u64, usize;
     Text: String, PathBuf;
     Address: Address;
+    Flag: bool;
+    Texts: Vec<String>;
+    Networks: Vec<Network>;
 }
 
 /// A value as it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Given<'a> {
     Text(&'a str),
+    Texts(&'a [&'a str]),
     Number(i128),
+    Flag(bool),
     /// Something no key takes; named as in "not a table".
     Other(&'static str),
 }
@@ -82,6 +92,13 @@ impl Key {
                 let valid = text.is_empty() || text.parse::<SocketAddr>().is_ok();
                 if valid { Ok(()) } else { Err(Problem::Address { value: text.to_owned() }) }
             }
+            (Kind::Flag, Given::Flag(_)) | (Kind::Texts, Given::Texts(_)) => Ok(()),
+            (Kind::Networks, Given::Texts(texts)) => {
+                match texts.iter().find(|text| text.parse::<Network>().is_err()) {
+                    Some(value) => Err(Problem::Network { value: (*value).to_owned() }),
+                    None => Ok(()),
+                }
+            }
             (Kind::Choice(words), Given::Text(text)) => {
                 if words.contains(&text) {
                     return Ok(());
@@ -91,6 +108,8 @@ impl Key {
             }
             (_, Given::Text(_)) => wrong("a string"),
             (_, Given::Number(_)) => wrong("a number"),
+            (_, Given::Flag(_)) => wrong("true or false"),
+            (_, Given::Texts(_)) => wrong("a list"),
             (_, Given::Other(found)) => wrong(found),
         }
     }
@@ -119,17 +138,19 @@ macro_rules! section {
         $section:ident = $name:literal {
             $($(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr $(, in $range:expr)?;)+
         }
+        $(tables { $($(#[doc = $table_doc:literal])+ $table:ident: $row:ty;)+ })?
     ) => {
         $(#[doc = $about])+
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct $section {
             $($(#[doc = $doc])+ pub $key: $type,)+
+            $($($(#[doc = $table_doc])+ pub $table: Vec<$row>,)+)?
         }
 
         impl Default for $section {
             fn default() -> Self {
-                Self { $($key: $default,)+ }
+                Self { $($key: $default,)+ $($($table: Vec::new(),)+)? }
             }
         }
 

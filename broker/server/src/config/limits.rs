@@ -1,6 +1,12 @@
 //! Every limit of the server, with its unit in its name.
 
-use super::key::section;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::{Network, key::section};
+
+fn this_machine() -> Vec<Network> {
+    vec![Network::new(Ipv4Addr::new(127, 0, 0, 0).into(), 8), Network::new(Ipv6Addr::LOCALHOST.into(), 128)]
+}
 
 section! {
     /// What is bounded, and where.
@@ -15,8 +21,31 @@ section! {
         http_request_ms_max: u64 = 30_000, in 100..=600_000;
         /// HTTP calls in progress at once; more wait their turn.
         http_calls_max: usize = 1_024, in 1..=1_000_000;
-        /// Connections at once. One more is closed at once.
+        /// Connections at once, of every listener. One more is told that the server is busy.
         connections_max: usize = 100_000, in 1..=10_000_000;
+        /// Those among them that are not logged in yet.
+        handshakes_max: usize = 10_000, in 1..=10_000_000;
+        /// The same for one address (IPv6: one /64); 0 for no limit.
+        handshakes_per_address_max: u32 = 512, in 0..=10_000_000;
+        /// Connections of one address at once; 0 for no limit. Raise it where a fleet stands behind one router.
+        connections_per_address_max: u32 = 2_000, in 0..=10_000_000;
+        /// New connections of one address in a second; 0 for no limit.
+        connects_per_second_per_address: u32 = 100, in 0..=1_000_000;
+        /// How many of them may come at once before that counts.
+        connects_burst_per_address: u32 = 1_000, in 1..=1_000_000;
+        /// Connections of one user at once.
+        connections_per_user_max: usize = 256, in 1..=1_000_000;
+        /// Packets of one connection in a second; beyond it, it is not read from until the second is over. 0 for no limit.
+        packets_per_second_max: u32 = 20_000, in 0..=1_000_000_000;
+        /// Bytes of one connection in a second, likewise.
+        bytes_per_second_max: u32 = 67_108_864, in 0..=4_294_967_295;
+        /// Seconds in a row that a connection may be held back by those two; then it is closed.
+        over_rate_s_max: u32 = 30, in 1..=3_600;
+        /// Memory of what all connections have on its way, in and out, bytes. Beyond it new ones are told to come back
+        /// later, and those that hold most are closed.
+        inflight_bytes_max: usize = 1_073_741_824, in 1_048_576..=1_099_511_627_776;
+        /// For these the limits of an address and of a connection's packets and bytes do not hold. Default: this machine.
+        trusted_addresses: Vec<Network> = this_machine();
         /// From the connection to a CONNECT that was let in, with TLS and WebSocket handshakes, milliseconds.
         connect_timeout_ms: u64 = 10_000, in 100..=600_000;
         /// How long a client may take nothing of what is written to it, milliseconds.

@@ -6,7 +6,7 @@
 //!
 //! `PARLANCE__SECTION__KEY=value` overrides a key of a section, `PARLANCE__KEY=value` one that stands in none. What
 //! is not a key, has the wrong type or is out of range is refused, in the file with its line, in the environment with
-//! the variable's name. Sizes are in bytes, times in the unit that the name ends with.
+//! the variable's name. Tables that may stand more than once (`[[listener]]`) are for the file alone. Sizes are in bytes, times in the unit that the name ends with.
 //!
 //! No key holds a secret: keys and tokens live in files that the configuration at most names.
 
@@ -18,20 +18,28 @@ mod example;
 mod file;
 mod key;
 mod limits;
+mod listener;
+mod network;
 mod rules;
 mod sections;
 mod sources;
 mod summary;
+mod topics;
 #[cfg(test)]
 mod tests;
 
 pub use address::Address;
-pub use choice::{LogFormat, Registration, StoreEngine};
+pub use choice::{
+    ClientCertificates, LogFormat, Profile, QueueFull, Registration, ShareStrategy, StoreEngine, Transport,
+};
 pub use error::{ConfigError, Line, Place, Problem};
 pub use limits::Limits;
-pub use rules::Rule;
+pub use listener::{CertificateFor, Listener};
+pub use network::{Network, NetworkError};
+pub use rules::{At, ListenerRule, Rule};
 pub use sections::{Auth, Listen, Log, Runtime, Store, Tls};
 pub use summary::check;
+pub use topics::Topics;
 
 use std::{
     ffi::OsString,
@@ -40,6 +48,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use key::{Key, Section, Setting as _};
 use sources::Sources;
@@ -55,6 +64,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where clients connect.
     pub listen: Listen,
+    /// Further listeners.
+    pub listener: Vec<Listener>,
     /// What proves the server to its clients.
     pub tls: Tls,
     /// How data is kept.
@@ -63,6 +74,8 @@ pub struct Config {
     pub auth: Auth,
     /// What is bounded, and where.
     pub limits: Limits,
+    /// Free MQTT topics.
+    pub topics: Topics,
     /// How the machine is used.
     pub runtime: Runtime,
     /// What is told, and how.
@@ -74,10 +87,12 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("parlance-data"),
             listen: Listen::default(),
+            listener: Vec::new(),
             tls: Tls::default(),
             store: Store::default(),
             auth: Auth::default(),
             limits: Limits::default(),
+            topics: Topics::default(),
             runtime: Runtime::default(),
             log: Log::default(),
         }
@@ -99,8 +114,25 @@ const ROOT: Section = Section {
 };
 
 /// All sections, in the order of the example.
-const SECTIONS: &[Section] =
-    &[ROOT, Listen::INFO, Tls::INFO, Store::INFO, Auth::INFO, Limits::INFO, Runtime::INFO, Log::INFO];
+const SECTIONS: &[Section] = &[
+    ROOT,
+    Listen::INFO,
+    Tls::INFO,
+    Store::INFO,
+    Auth::INFO,
+    Topics::INFO,
+    Limits::INFO,
+    Runtime::INFO,
+    Log::INFO,
+];
+
+/// Tables that may stand any number of times: behind the section of `SECTIONS` that is named first.
+const TABLES: &[(&str, Section)] = &[("listen", Listener::INFO), ("tls", CertificateFor::INFO)];
+
+/// The table of a name.
+fn table(name: &str) -> Option<&'static Section> {
+    TABLES.iter().map(|(_, section)| section).find(|section| section.name == name)
+}
 
 impl Config {
     /// Reads the file, or [`DEFAULT_FILE`] of the working folder if none is named and it is there; then the
@@ -125,11 +157,33 @@ impl Config {
         let config = environment::apply(config, variables, &mut sources)?;
         match rules::broken(&config) {
             Some(rule) => {
-                let (section, key) = rule.key();
-                Err(ConfigError::Rule { place: sources.place(section, key), rule })
+                let place = match rule.key() {
+                    At::Key(section, key) => sources.place(section, key),
+                    At::Row(table, row, key) => sources.row(table, row, key),
+                };
+                Err(ConfigError::Rule { place, rule })
             }
             None => Ok((config, sources)),
         }
+    }
+
+    /// The keys that have another value in `other`, as in `limits.packet_bytes_max`; a table that may stand more than once
+    /// is one key.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let (ours, theirs) =
+            (Table::try_from(self).unwrap_or_default(), Table::try_from(other).unwrap_or_default());
+        let mut keys = Vec::new();
+        for (name, value) in &ours {
+            match (value.as_table(), theirs.get(name).and_then(Value::as_table)) {
+                (Some(ours), Some(theirs)) => {
+                    let differ = ours.iter().filter(|(key, value)| theirs.get(*key) != Some(value));
+                    keys.extend(differ.map(|(key, _)| format!("{name}.{key}")));
+                }
+                _ if theirs.get(name) != Some(value) => keys.push(name.clone()),
+                _ => {}
+            }
+        }
+        keys
     }
 
     /// A file with every key at its default and what each means.

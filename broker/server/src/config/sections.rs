@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Address, LogFormat, Registration, StoreEngine, key::section};
+use super::{Address, CertificateFor, LogFormat, Registration, StoreEngine, key::section};
 
 const MIB: u64 = 1 << 20;
 const DAY_S: u64 = 86_400;
@@ -25,16 +25,25 @@ section! {
         http: Address = local(8080);
         /// The same over TLS.
         https: Address = local(8443);
+        /// MQTT over QUIC (UDP), ALPN "mqtt". A phone that changes its network keeps its connection.
+        quic: Address = Address::OFF;
     }
 }
 
 section! {
     /// What proves the server to its clients. Without files a development certificate is made at the first start.
+    /// Files that change are read again while the server runs.
     Tls = "tls" {
         /// PEM file with the certificate and what leads to its root.
         certificate: PathBuf = PathBuf::new();
         /// PEM file with its private key.
         key: PathBuf = PathBuf::new();
+        /// How often these files, and those of [[listener]], are looked at for changes, seconds; 0: on SIGHUP alone.
+        files_checked_every_s: u64 = 30, in 0..=86_400;
+    }
+    tables {
+        /// Further certificates, chosen by name.
+        certificate_for: CertificateFor;
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) struct Sources {
     pub(super) text: String,
     /// Where the keys of the file stand.
     pub(super) spans: BTreeMap<Name, Range<usize>>,
+    /// Where the rows of tables stand, and their keys; the row itself under "".
+    pub(super) rows: BTreeMap<(&'static str, usize, &'static str), Range<usize>>,
     /// The variables that set keys.
     pub(super) variables: BTreeMap<Name, String>,
 }
@@ -30,6 +32,12 @@ impl Sources {
         let width = marked.lines().next().unwrap_or_default().chars().count();
         let number = before.matches('\n').count() + 1;
         Place::File(Box::new(Line { path: self.path.clone(), number, column, width, text }))
+    }
+
+    /// The place of a key in a row of a table, or of the row, if it does not have the key.
+    pub(super) fn row(&self, table: &'static str, row: usize, key: &'static str) -> Place {
+        let span = self.rows.get(&(table, row, key)).or_else(|| self.rows.get(&(table, row, "")));
+        span.map_or(Place::Default, |span| self.at(span))
     }
 
     /// The place that decided a key.

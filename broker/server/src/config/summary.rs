@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::Path};
 
 use toml::{Table, Value};
 
-use super::{Config, ConfigError, SECTIONS};
+use super::{Config, ConfigError, Listener, SECTIONS, listener::CertificateFor};
 
 /// Loads a configuration as the server would and tells what it sets: each key, its value, and where it comes from.
 ///
@@ -38,5 +38,15 @@ pub(super) fn check_with(
             format!("  {name} = {}  ({place})\n", value.map_or(String::new(), Value::to_string))
         })
         .collect();
-    Ok(format!("The configuration is valid ({read}, {} keys set).\n{}", set.len(), set.concat()))
+    let listeners =
+        config.listener.iter().enumerate().map(|(row, Listener { name, address, transport, .. })| {
+            let place = sources.row(Listener::INFO.name, row, "name");
+            format!("  [[listener]] {name}: {} on {address}  ({place})\n", transport.word())
+        });
+    let certificates = config.tls.certificate_for.iter().enumerate().map(|(row, it)| {
+        let place = sources.row(CertificateFor::INFO.name, row, "names");
+        format!("  [[tls.certificate_for]] {}  ({place})\n", it.names.join(", "))
+    });
+    let tables: String = listeners.chain(certificates).collect();
+    Ok(format!("The configuration is valid ({read}, {} keys set).\n{}{tables}", set.len(), set.concat()))
 }

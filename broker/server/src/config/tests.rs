@@ -46,6 +46,11 @@ fn the_example_parses_back_to_the_default() {
             assert!(example.contains(&format!("\n{} = ", key.name)), "{}", key.name);
         }
     }
+    for (_, table) in TABLES {
+        for key in table.keys {
+            assert!(example.contains(&format!("\n# {} = ", key.name)), "{}.{}", table.name, key.name);
+        }
+    }
     assert!(
         example.contains("# Content of one message, bytes.\n# 1 to 16777216\nmessage_bytes_max = 262144\n")
     );
@@ -55,8 +60,13 @@ fn the_example_parses_back_to_the_default() {
 fn every_field_is_a_described_key() {
     let table = toml::Table::try_from(Config::default()).unwrap();
     let described: usize = SECTIONS.iter().map(|section| section.keys.len()).sum();
+    let tables = TABLES.len();
     let fields: usize = table.values().map(|value| value.as_table().map_or(1, toml::Table::len)).sum();
-    assert_eq!(fields, described);
+    assert_eq!(fields - tables, described);
+    let rows = [toml::Table::try_from(Listener::default()), toml::Table::try_from(CertificateFor::default())];
+    for (row, (_, table)) in rows.into_iter().zip(TABLES) {
+        assert_eq!(row.unwrap().len(), table.keys.len(), "{}", table.name);
+    }
 }
 
 #[test]
@@ -123,6 +133,17 @@ fn unknown_keys_get_a_line_and_a_suggestion() {
 #[test]
 fn wrong_types_are_named() {
     let cases = [
+        (
+            "[limits]\ntrusted_addresses = '::1'",
+            "`trusted_addresses` must be a list of strings, not a string",
+        ),
+        ("[limits]\ntrusted_addresses = [1]", "`trusted_addresses` must be a list of strings, not a list"),
+        ("[listener]\nname = 'x'", "`listener` must be a list of sections: [[name]], not a section"),
+        ("listener = [1]", "`listener` must be a list of sections: [[name]], not a number"),
+        (
+            "[[listener]]\nopen_to_the_network = 'yes'",
+            "`open_to_the_network` must be true or false, not a string",
+        ),
         ("[limits]\nconnections_max = '5'", "`connections_max` must be a whole number, not a string"),
         (
             "[limits]\nconnections_max = 1.5",
@@ -273,4 +294,110 @@ fn a_certificate_is_two_files_or_none() {
     assert_eq!(Config::default().tls.files(), None);
     let config = load("[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'", &[]).unwrap();
     assert_eq!(config.tls.files(), Some((Path::new("c.pem"), Path::new("k.pem"))));
+}
+
+/// A listener that is whole, with some keys besides.
+fn listener(keys: &str) -> String {
+    format!("[[listener]]\nname = 'lab'\naddress = '127.0.0.1:99'\n{keys}")
+}
+
+#[test]
+fn listeners_stand_in_tables_beside_the_simple_keys() {
+    let text = listener("transport = 'wss'\nproxy_protocol = true\nproxy_from = ['10.0.0.0/8', '::1']\n")
+        + "[[listener]]\nname = 'devices'\naddress = '0.0.0.0:8884'\ntransport = 'tls'\nclient_ca = 'ca.pem'\n\
+           client_certificates = 'required'\n[listen]\nhttp = ''\n\
+           [[tls.certificate_for]]\nnames = ['a.example', '*.b.example']\ncertificate = 'a'\nkey = 'b'\n";
+    let config = load(&text, &[("PARLANCE__LISTEN__QUIC", "127.0.0.1:14567")]).unwrap();
+    let names: Vec<_> = config.listeners().iter().map(|it| (it.name.clone(), it.transport)).collect();
+    let expected = [
+        ("mqtt", Transport::Tcp),
+        ("mqtts", Transport::Tls),
+        ("https", Transport::Https),
+        ("quic", Transport::Quic),
+        ("lab", Transport::Wss),
+        ("devices", Transport::Tls),
+    ];
+    assert_eq!(names, expected.map(|(name, transport)| (name.to_owned(), transport)));
+    assert!(config.listener[0].proxy_from[0].contains("10.1.2.3".parse().unwrap()));
+    assert_eq!(config.tls.certificate_for[0].names, ["a.example", "*.b.example"]);
+    // The environment does not lose them.
+    assert_eq!(load(&text, &[]).unwrap().listener, config.listener);
+}
+
+#[test]
+fn a_listener_that_cannot_be_meant_is_refused_at_its_line() {
+    let cases = [
+        (listener("nmae = 'x'"), "parlance.toml:4: unknown key `nmae` in [[listener]]"),
+        (listener("transport = 'udp'"), "parlance.toml:4: `transport` is \"udp\"; it must be \"tcp\" or"),
+        (listener("proxy_from = ['10.0.0']"), "parlance.toml:4: `proxy_from` has \"10.0.0\"; it must"),
+        ("[[listener]]\naddress = '127.0.0.1:9'".into(), "parlance.toml:1: the listener \"\" needs a name"),
+        ("[[listener]]\nname = 'x'".into(), "parlance.toml:1: the listener \"x\" needs an address"),
+        (
+            "[[listener]]\nname = 'mqtt'".into(),
+            "parlance.toml:2: the listener \"mqtt\" has a name that another",
+        ),
+        (listener("") + &listener(""), "parlance.toml:5: the listener \"lab\" has a name that another"),
+        (
+            listener("") + &listener("").replace("lab", "b"),
+            "parlance.toml:6: the listener \"lab\" and the listener \"b\" have the same address",
+        ),
+        (
+            listener("").replace(":99", ":1883"),
+            "parlance.toml:3: listen.mqtt and the listener \"lab\" have the",
+        ),
+        (
+            listener("profile = 'open'").replace("127.0.0.1", "0.0.0.0"),
+            "parlance.toml:3: the listener \"lab\" is open: anybody could",
+        ),
+        (
+            listener("profile = 'open'\ntransport = 'http'"),
+            "parlance.toml:5: the listener \"lab\" is open: it carries MQTT alone",
+        ),
+        (
+            listener(
+                "profile = 'open'\ntransport = 'tls'\nclient_ca = 'x'\nclient_certificates = 'optional'",
+            ),
+            "parlance.toml:7: the listener \"lab\" is open: nobody logs in",
+        ),
+        (listener("proxy_protocol = true"), "parlance.toml:4: the listener \"lab\" believes PROXY protocol"),
+        (
+            listener("proxy_protocol = true\nproxy_from = ['::1']\ntransport = 'quic'"),
+            "parlance.toml:4: the listener \"lab\" speaks QUIC",
+        ),
+        (listener("proxy_from = ['::1']"), "parlance.toml:1: the listener \"lab\" names load balancers"),
+        (listener("client_ca = 'x'"), "parlance.toml:1: the listener \"lab\" has no TLS"),
+        (
+            listener("transport = 'tls'\nclient_certificates = 'required'"),
+            "parlance.toml:1: the listener \"lab\" checks certificates",
+        ),
+        (
+            listener("transport = 'tls'\nclient_ca = 'x'"),
+            "parlance.toml:1: the listener \"lab\" names a client_ca",
+        ),
+        (
+            listener("transport = 'tls'\nkey = 'x'"),
+            "parlance.toml:1: the listener \"lab\" needs certificate and key",
+        ),
+        ("[[tls.certificate_for]]\nnames = ['x']".into(), "parlance.toml:2: a certificate for a name needs"),
+        ("[[listner]]\nname = 'x'".into(), "parlance.toml:1: unknown section [listner]"),
+    ];
+    for (text, expected) in cases {
+        let told = refusal(&text, &[]);
+        assert!(told.starts_with(expected), "{told}\nexpected: {expected}");
+    }
+    assert!(refusal("[[listner]]\nname = 'x'", &[]).contains("did you mean `[[listener]]`?"));
+    let open = listener("profile = 'open'\nopen_to_the_network = true").replace("127.0.0.1", "0.0.0.0");
+    load(&open, &[]).unwrap();
+    let both = listener("transport = 'quic'").replace(":99", ":1883");
+    load(&both, &[]).expect("UDP and TCP have ports of their own");
+}
+
+#[test]
+fn lists_come_from_the_environment_with_commas() {
+    let trusted = [("PARLANCE__LIMITS__TRUSTED_ADDRESSES", "10.0.0.0/8, ::1")];
+    assert_eq!(load("", &trusted).unwrap().limits.trusted_addresses.len(), 2);
+    assert!(
+        load("", &[("PARLANCE__LIMITS__TRUSTED_ADDRESSES", "")]).unwrap().limits.trusted_addresses.is_empty()
+    );
+    assert!(refusal("", &[("PARLANCE__LIMITS__TRUSTED_ADDRESSES", "x")]).contains("has \"x\""));
 }

@@ -3,39 +3,52 @@
 use super::{
     Connection,
     io::{Stream, Transport},
+    login::{TOKEN_METHOD, login},
+    property,
 };
 use crate::{
+    admission::{Pace, Refusal},
     api::ApiError,
     context::Context,
+    door::Door,
+    gate,
     peer::Peer,
     places,
-    sessions::{self, Opened, Owner},
+    session_domain::{FREE_QOS1, FREE_QOS2, Messenger, Origin},
+    sessions::{self, Opened, Owner, Terms},
     subscriptions::Subscriptions,
+    sys::Tally,
+    topics::Subscriber,
+    who, wills,
 };
 use bytes::{Bytes, BytesMut};
-use parlance_engine::{HandshakeLimits, Millis, Plan, Session, SessionConfig, connack, negotiate};
-use parlance_mqtt::{ConnAck, ConnAckProperties, Connect, Decoder, Packet, ReasonCode, Version, encode};
+use parlance_engine::{HandshakeLimits, Millis, Parked, Plan, Session, SessionConfig, connack, negotiate};
+use parlance_mqtt::{ConnAck, ConnAckProperties, Connect, Decoder, Packet, QoS, ReasonCode, Version, encode};
 use parlance_plugin_api::{
-    identity::{AccountKind, Credential, Principal},
-    ledger::{Ledger, LedgerError},
-    record::DeviceId,
+    identity::{AccountKind, Principal},
+    ledger::Ledger,
+    record::{DeviceId, SessionKey},
+    store::StoreError,
 };
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// Largest CONNECT, bytes: who is not logged in yet gets little memory.
 const CONNECT_BYTES_MAX: u32 = 128 * 1024;
 
+/// Where calls are answered, for who asks (MQTT-3.2.2.3.15).
+const RESPONSE_INFORMATION: &[u8] = b"me/json/reply/";
+
 /// Everything up to CONNACK. `None`: refused or gone, and told so.
 pub(super) async fn connect<S: Transport>(
     context: Arc<Context>,
     stream: S,
-    from: IpAddr,
+    mut door: Door,
 ) -> Option<Connection<S>> {
     let mut stream = Stream::new(stream);
     let mut decoder = Decoder::new(context.config.limits.packet_bytes_max.min(CONNECT_BYTES_MAX));
-    let wait = Duration::from_millis(context.config.limits.connect_timeout_ms);
-    let first = timeout(wait, first_packet(&mut stream, &mut decoder)).await;
+    let wait = door.permit.handshake_wait();
+    let first = timeout(wait, first_packet(&mut stream, &mut decoder, &mut door)).await;
     let Ok(Some(first)) = first else {
         metrics::counter!("parlance_connects_refused_total", "why" => "no CONNECT in time").increment(1);
         return None;
@@ -52,8 +65,16 @@ pub(super) async fn connect<S: Transport>(
         }
     };
     let version = connect.version;
-    match establish(&context, &connect, from).await {
-        Ok(established) => finish(context, stream, decoder, *connect, established, from).await,
+    if let Some(refusal) = door.permit.refusal() {
+        turn_away(&mut stream, version, refusal).await;
+        return None;
+    }
+    match establish(&context, &connect, &door).await {
+        Ok(established) => finish(context, stream, decoder, *connect, established, door).await,
+        Err(Refused::Admission(refusal)) => {
+            turn_away(&mut stream, version, refusal).await;
+            None
+        }
         Err(Refused::ConnAck(packet)) => {
             metrics::counter!("parlance_connects_refused_total", "why" => "protocol").increment(1);
             answer(&mut stream, version, packet).await;
@@ -71,6 +92,7 @@ pub(super) async fn connect<S: Transport>(
 async fn first_packet<S: Transport>(
     stream: &mut Stream<S>,
     decoder: &mut Decoder,
+    door: &mut Door,
 ) -> Option<Result<Packet, parlance_mqtt::DecodeError>> {
     loop {
         match decoder.next() {
@@ -78,6 +100,7 @@ async fn first_packet<S: Transport>(
             Ok(None) => {}
             Err(error) => return Some(Err(error)),
         }
+        door.permit.hold(decoder.buffered());
         let read = std::future::poll_fn(|cx| stream.poll_read(cx, decoder)).await;
         if !matches!(read, Ok(count) if count > 0) {
             return None;
@@ -87,6 +110,7 @@ async fn first_packet<S: Transport>(
 
 enum Refused {
     ConnAck(ConnAck),
+    Admission(Refusal),
     Error(ApiError),
 }
 
@@ -101,6 +125,7 @@ struct Established {
     principal: Principal,
     owner: Owner,
     peer: Arc<Peer>,
+    subscriber: Arc<Subscriber>,
     opened: Opened,
 }
 
@@ -113,34 +138,42 @@ fn limits(context: &Context) -> HandshakeLimits {
         receive_maximum: limits.receive_maximum,
         maximum_packet_size: limits.packet_bytes_max,
         inflight_messages_max: limits.inflight_messages_max,
+        topic_alias_maximum: context.config.topics.topic_alias_maximum,
+        authentication_methods: &[TOKEN_METHOD],
     }
 }
 
-async fn establish(context: &Arc<Context>, connect: &Connect, from: IpAddr) -> Result<Established, Refused> {
-    if context.hub.connections() >= context.config.limits.connections_max {
-        return Err(ApiError::Ledger(LedgerError::Busy).into());
-    }
+async fn establish(context: &Arc<Context>, connect: &Connect, door: &Door) -> Result<Established, Refused> {
     let assign = || Bytes::from(format!("auto-{}", uuid::Uuid::new_v4().simple()));
     let mut plan = negotiate(connect, &limits(context), assign).map_err(Refused::ConnAck)?;
+    check_will(connect)?;
     // The engine has checked that it is UTF-8.
     let client_id: Arc<str> = String::from_utf8_lossy(&plan.client_id).into();
-    let principal = login(context, connect, &client_id, from).await?;
-    if principal.kind == AccountKind::Admin {
-        leave_nothing(&mut plan, connect);
+    let principal = login(context, connect, &client_id, door).await?;
+    match principal.kind {
+        AccountKind::Admin => leave_nothing(&mut plan, connect),
+        AccountKind::Person | AccountKind::Service if connect.request_response_information == Some(true) => {
+            plan.connack.response_information = Some(Bytes::from_static(RESPONSE_INFORMATION));
+        }
+        AccountKind::Person | AccountKind::Service | AccountKind::Anonymous => {}
     }
     let user = principal.user;
     let device = DeviceId::of(&*context.vault, user, client_id.as_bytes());
-    let owner = Owner { user, device, client_id: client_id.clone(), assigned: plan.assigned };
+    let open = principal.kind == AccountKind::Anonymous;
+    let owner = Owner { user, device, client_id: client_id.clone(), assigned: plan.assigned, open };
+    context.admission.user(context.hub.other_devices(user, device)).map_err(Refused::Admission)?;
     let peer = places::newcomer(context, user, device, client_id, principal.credential);
     let words = "the same client id connected again";
     let first =
         places::take(context, &peer, ReasonCode::SessionTakenOver, words).await.map_err(ApiError::Ledger)?;
-    match open(context, &principal, &owner, &plan).await {
-        Ok(opened) => {
+    match open_session(context, connect, &principal, &owner, &mut plan).await {
+        Ok((opened, subscriber)) => {
+            // Before anything of it is looked at: what is committed later is handed to the peer.
+            subscriber.attach(peer.clone());
             if first {
                 context.hub.presence(user, 0);
             }
-            Ok(Established { plan, principal, owner, peer, opened })
+            Ok(Established { plan, principal, owner, peer, subscriber, opened })
         }
         Err(error) => {
             places::leave(context, &peer);
@@ -149,93 +182,148 @@ async fn establish(context: &Arc<Context>, connect: &Connect, from: IpAddr) -> R
     }
 }
 
+/// Messages of the messenger are not retained (MQTT-3.2.2-13). 3.1.1 has no way to say so: there the flag is not obeyed.
+fn check_will(connect: &Connect) -> Result<(), Refused> {
+    let retained = connect.will.as_ref().is_some_and(|will| will.retain && !gate::is_free(&will.topic));
+    if !retained || connect.version == Version::V3 {
+        return Ok(());
+    }
+    let (reason, properties) = (ReasonCode::RetainNotSupported, ConnAckProperties::default());
+    Err(Refused::ConnAck(ConnAck { session_present: false, reason, properties }))
+}
+
 /// The operator is no user, so it has no devices and no sessions: its connections are for calls.
 fn leave_nothing(plan: &mut Plan, connect: &Connect) {
     plan.assigned = true;
     plan.session.session_expiry_s = 0;
+    plan.session.durable = false;
     let asked = connect.session_expiry_s.is_some_and(|asked_s| asked_s > 0);
     plan.connack.session_expiry_s = (asked && plan.version == Version::V5).then_some(0);
 }
 
 /// Opens the session of a device that is in its place. What ended between its login and that was told to nobody here,
 /// so the login is looked at again; what ends from now on closes the connection.
-async fn open(
-    context: &Context,
-    principal: &Principal,
-    owner: &Owner,
-    plan: &Plan,
-) -> Result<Opened, ApiError> {
-    context.authenticator.still_holds(principal)?;
-    let ledger: &dyn Ledger = &*context.ledger;
-    let expiry_s = plan.session.session_expiry_s;
-    let devices_max = context.config.limits.devices_per_user_max;
-    Ok(sessions::open(ledger, &context.hub, owner, plan.clean_start, expiry_s, devices_max).await?)
-}
-
-async fn login(
+async fn open_session(
     context: &Context,
     connect: &Connect,
-    client_id: &str,
-    from: IpAddr,
-) -> Result<Principal, ApiError> {
-    let name = connect
-        .username
-        .as_ref()
-        .and_then(|name| std::str::from_utf8(name).ok())
-        .filter(|name| !name.is_empty());
-    let credential = match (name, &connect.password) {
-        (Some(name), Some(secret)) => Credential::NameAndSecret { name, secret },
-        (None, Some(secret)) => Credential::Token(secret),
-        _ => return Err(ApiError::NotAuthenticated),
+    principal: &Principal,
+    owner: &Owner,
+    plan: &mut Plan,
+) -> Result<(Opened, Arc<Subscriber>), ApiError> {
+    if !owner.open {
+        context.authenticator.still_holds(principal)?;
+    }
+    let ledger: &dyn Ledger = &*context.ledger;
+    let expiry_s = plan.session.session_expiry_s;
+    let will = connect.will.as_ref().filter(|_| expiry_s > 0);
+    let terms = Terms {
+        clean_start: plan.clean_start,
+        expiry_s,
+        devices_max: context.config.limits.devices_per_user_max,
+        will: will.and_then(|will| wills::stored(will, principal, &owner.client_id)),
     };
-    // Also one that the server made up: a token that is bound to a device serves no other.
-    Ok(context.authenticator.authenticate(credential, Some(client_id), from).await?)
+    let opened = sessions::open(ledger, &context.hub, owner, terms).await?;
+    let key = owner.key();
+    if opened.present {
+        context.wills.cancel(key);
+    } else {
+        // The earlier session has ended, whatever it waited for.
+        context.wills.session_ended(context, key).await;
+        if opened.discarded || context.topics.find(key).is_some() {
+            places::end_session(context, key).await.map_err(ApiError::Ledger)?;
+        }
+    }
+    if let Some(device) = opened.forgotten {
+        places::clear_away(context, SessionKey { device, ..key }).await;
+    }
+    // One that goes on keeps its queue, also if it is to end with this connection.
+    plan.session.durable = expiry_s > 0 || opened.present;
+    let subject = who::subject(principal, owner.client_id.clone());
+    let subscriber = context.topics.enter(key, subject, owner.open, plan.session.durable);
+    Ok((opened, subscriber))
+}
+
+/// The session's state machine: where the last connection left it, as far as that is known.
+fn session(
+    context: &Context,
+    owner: &Owner,
+    subscriber: &Arc<Subscriber>,
+    opened: &Opened,
+    config: SessionConfig,
+) -> Result<Session<Messenger>, StoreError> {
+    let parked = context.hub.unpark(&(owner.user, owner.device)).filter(|_| opened.present);
+    if let Some(parked) = parked {
+        return Ok(Session::resume(parked, config, Millis(0)));
+    }
+    if !opened.present || !subscriber.is_durable() {
+        return Ok(Session::new(config, Millis(0)));
+    }
+    let packets_max = 2 * usize::from(context.config.limits.inflight_messages_max);
+    let (received, mut packets) = context.ledger.recovered(subscriber, packets_max)?;
+    // What was not sent is not sent again, but for the first time.
+    let sent = opened.queue_sent.unwrap_or(u64::MAX);
+    packets.retain(|packet| packet.conversation != Origin::Queue || packet.seq <= sent || packet.released);
+    Ok(Session::resume(Parked::recovered(received, packets), config, Millis(0)))
 }
 
 async fn finish<S: Transport>(
     context: Arc<Context>,
-    stream: Stream<S>,
+    mut stream: Stream<S>,
     decoder: Decoder,
     connect: Connect,
     established: Established,
-    from: IpAddr,
+    mut door: Door,
 ) -> Option<Connection<S>> {
-    let Established { plan, principal, owner, peer, opened } = established;
+    let Established { plan, principal, owner, peer, subscriber, opened } = established;
     let mut decoder = decoder;
+    door.permit.settle();
     decoder.set_max_packet_size(context.config.limits.packet_bytes_max);
     let epoch = Instant::now();
-    let parked = context.hub.unpark(&(owner.user, owner.device)).filter(|_| opened.present);
     let limits = &context.config.limits;
     let config = SessionConfig {
         ready_messages_max: limits.ready_messages_max,
         ready_bytes_max: limits.ready_bytes_max,
-        notes_max: limits.notes_max,
+        notes_max: limits.notes_max + context.config.topics.live_messages_max,
         page_messages_max: limits.page_messages_max,
         reads_in_flight_max: limits.reads_in_flight_max,
         ..plan.session.clone()
     };
-    let session_expiry_s = config.session_expiry_s;
-    let session = match parked {
-        Some(parked) => Session::resume(parked, config, Millis(0)),
-        None => Session::new(config, Millis(0)),
+    let mut session = match session(&context, &owner, &subscriber, &opened, config) {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::error!(%error, "the queue of a session could not be read");
+            subscriber.detach(&peer);
+            places::leave(&context, &peer);
+            refuse(&mut stream, plan.version, ReasonCode::ServerUnavailable, String::new()).await;
+            return None;
+        }
     };
+    session.set_channel_qos(FREE_QOS1, QoS::AtLeastOnce);
+    session.set_channel_qos(FREE_QOS2, QoS::ExactlyOnce);
     let mut connection = Connection {
         stream,
         decoder,
         session,
-        session_expiry_s,
         version: plan.version,
         client_packet_max: connect.maximum_packet_size.map_or(usize::MAX, |max| max as usize),
         principal,
         owner,
         peer,
-        from,
+        subscriber,
+        door,
+        unsettled: HashMap::new(),
+        pace: Pace::default(),
         session_ms: opened.began_ms,
         subscriptions: Subscriptions::default(),
         will: connect.will,
         out: BytesMut::new(),
         stalled: None,
         moves: HashMap::new(),
+        queue_moved: None,
+        queue_sent: None,
+        live_bytes: 0,
+        renewing: false,
+        tally: Tally::default(),
         moves_due: None,
         opening: None,
         reads: std::collections::VecDeque::new(),
@@ -257,8 +345,21 @@ async fn finish<S: Transport>(
     };
     connection.send(&Packet::ConnAck(Box::new(connack(&plan, opened.present))));
     connection.restore_subscriptions(opened.subscriptions);
+    connection.follow_queue();
+    connection.tell_dropped();
     metrics::counter!("parlance_connects_total").increment(1);
     Some(connection)
+}
+
+/// Tells who is over a limit when to come back.
+async fn turn_away<S: Transport>(stream: &mut Stream<S>, version: Version, refusal: Refusal) {
+    metrics::counter!("parlance_connects_refused_total", "why" => refusal.as_str()).increment(1);
+    let properties = ConnAckProperties {
+        reason_string: Some(refusal.to_string().into()),
+        user_properties: vec![property("retry-after", refusal.retry_after_s().to_string())],
+        ..ConnAckProperties::default()
+    };
+    answer(stream, version, ConnAck { session_present: false, reason: refusal.reason(), properties }).await;
 }
 
 async fn refuse<S: Transport>(stream: &mut Stream<S>, version: Version, reason: ReasonCode, words: String) {

@@ -1,30 +1,18 @@
-//! What the client asks: publishes, subscriptions, calls.
+//! What the client says: publishes and calls.
 
-use super::{Connection, RPC_MAX, io::Transport, property, stored_properties, will_publish};
+use super::{Connection, RPC_MAX, io::Transport, property, stored_properties};
 use crate::{
     api::{self, ApiError, Code},
     gate::{self, Routed, RpcCall, Sender},
-    ledger::{Command, Done, SendIntent, SendRefusal, Stored, now_ms},
-    peer::{RpcDone, Settled, Signal},
-    sessions,
-    subscriptions::{Subscription, Wish},
+    ledger::{Command, Done, Published, SendRefusal, now_ms},
+    peer::{RpcDone, Signal},
+    session_domain::Note,
 };
 use bytes::Bytes;
 use parlance_engine::{PublishOutcome, Ticket};
-use parlance_mqtt::{
-    Publish, PublishProperties, PublishTemplate, QoS, ReasonCode, Subscribe, SubscribeFilter, TopicFilter,
-    TopicName, Unsubscribe, Version,
-};
-use parlance_plugin_api::{
-    ConversationId, UserId,
-    identity::Action,
-    ledger::{Ledger, LedgerError},
-    record::StoredSubscription,
-};
-use parlance_schema::{
-    Format, pb,
-    topic::{Address, Channel, Interest, TopicError, parse_filter},
-};
+use parlance_mqtt::{Publish, PublishProperties, PublishTemplate, ReasonCode, TopicName, Version};
+use parlance_plugin_api::{ConversationId, ledger::LedgerError};
+use parlance_schema::{pb, topic::Channel};
 use std::sync::Arc;
 
 /// A typing sign that repeats the one before is passed on once in this time.
@@ -33,7 +21,16 @@ const TYPING_REPEAT_MS: u64 = 1000;
 impl<S: Transport> Connection<S> {
     pub(super) fn publish(&mut self, ticket: Ticket, publish: Publish) {
         let topic = publish.topic.clone();
-        let sender = Sender { principal: &self.principal, owner: &self.owner, session_ms: self.session_ms };
+        if publish.retain && self.version == Version::V5 && !topic.as_ref().is_some_and(gate::is_free) {
+            let words = "messages of conversations are not retained: they have a history";
+            return self.session.close(ReasonCode::RetainNotSupported, Some(words.into()));
+        }
+        let sender = Sender {
+            principal: &self.principal,
+            owner: &self.owner,
+            subscriber: &self.subscriber,
+            session_ms: self.session_ms,
+        };
         let routed = gate::route(&self.context, &sender, publish);
         if self.version == Version::V3 && ticket.needs_answer() {
             // Who is told of a refusal by an event must be told of which publish. The answer takes it out again.
@@ -56,6 +53,13 @@ impl<S: Transport> Connection<S> {
                 self.answer(ticket, PublishOutcome::success());
             }
             Routed::Rpc(call) => self.call(ticket, call)?,
+            Routed::Free(publish) => {
+                self.push(Command::Publish(publish, Done::Peer(self.peer.clone(), ticket)));
+            }
+            Routed::Live(message) => {
+                self.context.topics.route_live(&message, Some(&self.subscriber));
+                self.answer(ticket, PublishOutcome::success());
+            }
         }
         Ok(())
     }
@@ -104,7 +108,7 @@ impl<S: Transport> Connection<S> {
         }
         self.rpcs += 1;
         let (context, peer, principal) = (self.context.clone(), self.peer.clone(), self.principal.clone());
-        let (version, from, device) = (self.version, self.from, self.owner.device);
+        let (version, from, device) = (self.version, self.door.from.ip(), self.owner.device);
         tokio::spawn(async move {
             let caller = api::Caller { principal: Some(&principal), from, device: Some(device) };
             let answer = api::call(&context, caller, &call.method, &call.body).await;
@@ -133,7 +137,7 @@ impl<S: Transport> Connection<S> {
         });
         let outcome = match heard {
             Some(qos) => {
-                self.session.note(template, qos);
+                self.session.note(Note::Own(template), qos);
                 PublishOutcome::success()
             }
             None => PublishOutcome::with(ReasonCode::NoMatchingSubscribers),
@@ -142,9 +146,13 @@ impl<S: Transport> Connection<S> {
     }
 
     /// The ledger has decided on a message of this client.
-    pub(super) fn published(&mut self, ticket: Ticket, outcome: Result<Stored, SendRefusal>) {
+    pub(super) fn published(&mut self, ticket: Ticket, outcome: Result<Published, SendRefusal>) {
         match outcome {
-            Ok(stored) => {
+            Ok(Published::Free { matched }) => self.answer(ticket, PublishOutcome::with(match matched {
+                true => ReasonCode::Success,
+                false => ReasonCode::NoMatchingSubscribers,
+            })),
+            Ok(Published::Stored(stored)) => {
                 let user_properties =
                     if self.version == Version::V5 { stored_properties(&stored) } else { Vec::new() };
                 let outcome = PublishOutcome { user_properties, ..PublishOutcome::success() };
@@ -184,182 +192,6 @@ impl<S: Transport> Connection<S> {
             message,
             ..pb::Event::default()
         })));
-    }
-
-    pub(super) fn subscribe(&mut self, subscribe: Subscribe) {
-        let had_inbox = self.subscriptions.has_inbox();
-        let id = subscribe.subscription_id.unwrap_or_default();
-        let codes: Vec<ReasonCode> =
-            subscribe.filters.into_iter().map(|filter| self.subscribe_one(filter, id)).collect();
-        self.channels_changed();
-        if self.subscriptions.has_inbox() {
-            // Also for a wider filter: what the narrower one passed by begins at the device's position.
-            self.opening = Some(Bytes::new());
-        } else if had_inbox {
-            self.opening = None;
-        }
-        self.keep_subscriptions(Settled { packet_id: subscribe.packet_id, codes, unsubscribe: false });
-    }
-
-    fn subscribe_one(&mut self, asked: SubscribeFilter, id: u32) -> ReasonCode {
-        let limit = self.context.config.limits.subscriptions_per_session_max;
-        if !self.subscriptions.contains(&asked.filter) && self.subscriptions.len() >= limit {
-            return ReasonCode::QuotaExceeded;
-        }
-        let wish = match self.wish(&asked.filter) {
-            Ok(wish) => wish,
-            Err(reason) => return reason,
-        };
-        // The messenger delivers with QoS 1 at most; nothing of it is retained.
-        let qos = asked.qos.min(QoS::AtLeastOnce);
-        let watched = match wish {
-            Wish::Presence { user, format } => Some((user, format)),
-            Wish::Mine { .. } => None,
-        };
-        self.subscriptions.insert(Subscription {
-            filter: asked.filter,
-            qos,
-            id,
-            no_local: asked.no_local,
-            wish,
-        });
-        if let Some((user, _)) = watched {
-            self.context.hub.watch(user, &self.peer);
-            let last_seen_ms = self.last_seen(user);
-            self.signal(Signal::Presence { user, last_seen_ms });
-        }
-        if qos == QoS::AtMostOnce { ReasonCode::Success } else { ReasonCode::GrantedQoS1 }
-    }
-
-    /// What a filter asks for, if this user may. Deny by default.
-    fn wish(&self, filter: &TopicFilter) -> Result<Wish, ReasonCode> {
-        if filter.shared().is_some() {
-            return Err(ReasonCode::SharedSubscriptionsNotSupported);
-        }
-        let interest = parse_filter(filter.as_str()).map_err(|error| match error {
-            TopicError::WildcardTooEarly | TopicError::Id(_) => ReasonCode::TopicFilterInvalid,
-            _ => ReasonCode::NotAuthorized,
-        })?;
-        if let Interest::Mine { channel, .. } = interest
-            && !matches!(channel, Channel::Events | Channel::Reply)
-            && !self.principal.allows_somewhere(Action::Read)
-        {
-            return Err(ReasonCode::NotAuthorized);
-        }
-        if let Some(wish) = Wish::mine(&interest) {
-            return Ok(wish);
-        }
-        let Interest::Presence(address, format) = interest else { return Err(ReasonCode::NotAuthorized) };
-        let user = match address {
-            Address::User(user) => Some(user),
-            Address::UserHandle(handle) => match self.context.directory.resolve(&handle) {
-                Some(parlance_plugin_api::identity::Named::User(user)) => Some(user),
-                _ => None,
-            },
-            _ => None,
-        };
-        let user = user.filter(|user| self.may_watch(*user)).ok_or(ReasonCode::NotAuthorized)?;
-        Ok(Wish::Presence { user, format })
-    }
-
-    /// Presence is for oneself and for those with whom there is a direct conversation.
-    pub(super) fn may_watch(&self, user: UserId) -> bool {
-        let mine = self.owner.user;
-        user == mine
-            || (self.principal.allows(Action::Read, Some(ConversationId::direct(mine, user)))
-                && matches!(self.member(ConversationId::direct(mine, user)), Ok(Some(_))))
-    }
-
-    pub(super) fn unsubscribe(&mut self, unsubscribe: Unsubscribe) {
-        let mut codes = Vec::with_capacity(unsubscribe.filters.len());
-        for filter in &unsubscribe.filters {
-            let removed = self.subscriptions.remove(filter);
-            codes.push(if removed.is_some() {
-                ReasonCode::Success
-            } else {
-                ReasonCode::NoSubscriptionExisted
-            });
-            if let Some(Subscription { wish: Wish::Presence { user, .. }, .. }) = removed
-                && self.subscriptions.presence(user).next().is_none()
-            {
-                self.context.hub.unwatch(user, &self.peer);
-            }
-        }
-        self.channels_changed();
-        self.keep_subscriptions(Settled { packet_id: unsubscribe.packet_id, codes, unsubscribe: true });
-    }
-
-    /// A session that outlives its connection acknowledges only what is written down.
-    fn keep_subscriptions(&mut self, settled: Settled) {
-        if self.session_expiry_s == 0 {
-            return self.settled(settled);
-        }
-        let stored: Vec<StoredSubscription> = self.subscriptions.stored();
-        let (ledger, peer, owner) = (self.context.ledger.clone(), self.peer.clone(), self.owner.clone());
-        tokio::spawn(async move {
-            let kept = sessions::save_subscriptions(&*ledger as &dyn Ledger, &owner, stored).await;
-            let Settled { packet_id, mut codes, unsubscribe } = settled;
-            if let Err(error) = kept {
-                tracing::warn!(%error, "subscriptions were not written down");
-                codes.fill(ReasonCode::UnspecifiedError);
-            }
-            peer.settled(Settled { packet_id, codes, unsubscribe });
-        });
-    }
-
-    pub(super) fn settled(&mut self, settled: Settled) {
-        let Settled { packet_id, codes, unsubscribe } = settled;
-        if unsubscribe {
-            self.session.unsubscribe_done(packet_id, codes, None);
-        } else {
-            self.session.subscribe_done(packet_id, codes, None);
-        }
-    }
-
-    /// The session's subscriptions of before, without asking anew who may: delivery is checked when it happens.
-    pub(super) fn restore_subscriptions(&mut self, stored: Vec<StoredSubscription>) {
-        for subscription in stored {
-            let Ok(filter) = TopicFilter::new(subscription.filter) else { continue };
-            let Ok(wish) = self.wish(&filter) else { continue };
-            if let Wish::Presence { user, .. } = wish {
-                self.context.hub.watch(user, &self.peer);
-            }
-            let qos = if subscription.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-            let (id, no_local) = (subscription.subscription_id, subscription.no_local);
-            self.subscriptions.insert(Subscription { filter, qos, id, no_local, wish });
-        }
-        self.channels_changed();
-        if self.subscriptions.has_inbox() {
-            self.opening = Some(Bytes::new());
-        }
-    }
-
-    fn channels_changed(&mut self) {
-        for format in Format::ALL {
-            if let Some(qos) = self.subscriptions.inbox_qos(format) {
-                self.session.set_channel_qos(format as u8, qos);
-            }
-        }
-    }
-
-    /// The will is a publish like any other, checked when it is made; nobody waits for its outcome. It is no last word of
-    /// an account or credential that has ended.
-    pub(super) async fn publish_will(&mut self) {
-        let Some(will) = self.will.take() else { return };
-        if let Err(error) = self.context.authenticator.still_holds(&self.principal) {
-            tracing::debug!(%error, "a will was refused");
-            return;
-        }
-        let sender = Sender { principal: &self.principal, owner: &self.owner, session_ms: self.session_ms };
-        match gate::route(&self.context, &sender, will_publish(will)) {
-            Ok(Routed::Send(intent)) => {
-                let intent = SendIntent { device: None, ..*intent };
-                // It fails only when the ledger stops.
-                let _ = self.context.ledger.push(Command::Send(Box::new(intent), Done::Nobody)).await;
-            }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(code = error.code().as_str(), "a will was refused"),
-        }
     }
 }
 

@@ -4,36 +4,44 @@
 //! ledger's queue, a time-out. It then feeds the session and carries out what the session asks for. Nothing here is
 //! held across a wait that an idle connection does not need: read buffers belong to the thread, write buffers are let go.
 
+mod ending;
+mod free;
 mod handshake;
 mod inbound;
 mod io;
+mod login;
 mod outbound;
+mod renewal;
+mod subscribing;
 
 use crate::{
+    admission::Pace,
     context::Context,
     delivery::ConversationInfo,
+    door::Door,
     ledger::{Command, Moves},
     peer::{Arrived, Control, Peer},
-    places,
-    session_domain::Messenger,
-    sessions::{self, Owner},
+    session_domain::{Item, Messenger, Note, Origin},
+    sessions::Owner,
     subscriptions::Subscriptions,
+    sys::Tally,
+    topics::Subscriber,
 };
 use bytes::{Bytes, BytesMut};
 use io::Stream;
 use parlance_engine::{Millis, Output, PublishOutcome, Session, Ticket, WillFate};
 use parlance_mqtt::{
-    Decoder, Disconnect, Packet, Publish, ReasonCode, TopicName, UserProperties, Version, Will, encode,
+    Decoder, Disconnect, Packet, PacketId, ReasonCode, TopicName, UserProperties, Version, Will, encode,
 };
-use parlance_plugin_api::{ConversationId, identity::Principal, ledger::Ledger};
+use parlance_plugin_api::{ConversationId, identity::Principal};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::Poll,
     time::Duration,
 };
+use subscribing::Unsettled;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep},
@@ -67,21 +75,37 @@ struct Connection<S> {
     stream: Stream<S>,
     decoder: Decoder,
     session: Session<Messenger>,
-    session_expiry_s: u32,
     version: Version,
     client_packet_max: usize,
     principal: Principal,
     owner: Owner,
     peer: Arc<Peer>,
-    from: IpAddr,
+    /// The session as free topics know it.
+    subscriber: Arc<Subscriber>,
+    /// What it came through, and its place there.
+    door: Door,
+    /// How fast the client speaks.
+    pace: Pace,
     session_ms: u64,
     subscriptions: Subscriptions,
+    /// Changes of them that are not written down yet.
+    unsettled: HashMap<PacketId, Unsettled>,
     will: Option<Will>,
     out: BytesMut,
     /// A command that found the ledger's queue full: nothing is read or done before it is in.
     stalled: Option<Command>,
     /// Acknowledged positions not yet reported.
     moves: HashMap<ConversationId, u64>,
+    /// Entries of the session's own queue up to this number are done with, not yet reported.
+    queue_moved: Option<u64>,
+    /// The last entry of it that was sent.
+    queue_sent: Option<u64>,
+    /// Live messages that wait in the session, bytes.
+    live_bytes: usize,
+    /// A new token of the client is being looked at.
+    renewing: bool,
+    /// Counted since it was last told.
+    tally: Tally,
     moves_due: Option<u64>,
     /// The user's conversations still to be looked at: behind this one.
     opening: Option<Bytes>,
@@ -123,8 +147,8 @@ enum Woken {
 }
 
 /// Serves one connection from its first byte to its last.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, stream: S, from: IpAddr) {
-    let connected = handshake::connect(context, stream, from).await;
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, stream: S, door: Door) {
+    let connected = handshake::connect(context, stream, door).await;
     let Some(mut connection) = connected else { return };
     let ended = connection.run().await;
     connection.finish(ended).await;
@@ -148,7 +172,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.woken().await {
                 Woken::Arrived(arrived) => self.arrived(arrived),
                 Woken::Read(Ok(0)) | Woken::Read(Err(_)) => return Ended::Lost,
-                Woken::Read(Ok(_)) => self.decode(),
+                Woken::Read(Ok(count)) => {
+                    self.tally.bytes_received += count as u64;
+                    self.pace.bytes(count, self.door.permit.rates(), self.now());
+                    self.decode();
+                }
                 Woken::Wrote(Err(_)) => return Ended::Lost,
                 Woken::Wrote(Ok(())) => self.stuck_since = None,
                 Woken::Room(true) => {}
@@ -160,7 +188,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Whether this client may be heard now.
     fn takes_more(&self) -> bool {
-        self.closing.is_none() && !self.draining && self.stalled.is_none() && self.session.accepts_input()
+        self.closing.is_none()
+            && !self.draining
+            && self.stalled.is_none()
+            && self.session.accepts_input()
+            && self.held_until().is_none()
+    }
+
+    /// It has said as much in this second as it may: when it is heard again.
+    fn held_until(&self) -> Option<u64> {
+        self.pace.held_until(self.door.permit.rates(), self.now())
+    }
+
+    /// Tells how much memory is held for the client.
+    fn count_memory(&mut self) {
+        let own_bytes = self.out.len() + self.live_bytes + self.decoder.buffered();
+        self.door.permit.hold(own_bytes);
+        self.peer.hold(own_bytes + self.session.ready_bytes());
     }
 
     /// Waits for whatever comes first. The order is the priority: what ends a session waits in the outbox.
@@ -176,17 +220,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.out.is_empty() && self.stuck_since.is_none() {
             self.stuck_since = Some(self.now());
         }
+        self.context.sys.add(std::mem::take(&mut self.tally));
+        self.count_memory();
         self.arm_timer();
         let reading = !self.undecoded && self.takes_more();
-        let Self { peer, stream, decoder, out, timer, .. } = self;
+        let Self { peer, stream, decoder, out, timer, tally, .. } = self;
         std::future::poll_fn(|cx| {
             if let Poll::Ready(arrived) = peer.poll_arrived(cx) {
                 return Poll::Ready(Woken::Arrived(arrived));
             }
-            if (!out.is_empty() || stream.needs_flush())
-                && let Poll::Ready(wrote) = stream.poll_write(cx, out)
-            {
-                return Poll::Ready(Woken::Wrote(wrote));
+            if !out.is_empty() || stream.needs_flush() {
+                let before = out.len();
+                let wrote = stream.poll_write(cx, out);
+                tally.bytes_sent += (before - out.len()) as u64;
+                if let Poll::Ready(wrote) = wrote {
+                    return Poll::Ready(Woken::Wrote(wrote));
+                }
             }
             if reading && let Poll::Ready(read) = stream.poll_read(cx, decoder) {
                 return Poll::Ready(Woken::Read(read));
@@ -206,7 +255,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let closing = self.closing.as_ref().map(|closing| closing.give_up_at);
         let stuck = self.stuck_since.map(|since| since + self.context.config.limits.write_timeout_ms);
         let stuck = stuck.filter(|_| !self.session.is_closed());
-        let times = [session, self.moves_due, expires, closing, stuck];
+        let held = self.held_until().filter(|_| !self.session.is_closed());
+        let times = [session, self.moves_due, expires, closing, stuck, held];
         let due = times.into_iter().flatten().min().unwrap_or(u64::MAX);
         // A timer that fires too early looks again; only an earlier time needs the wheel to be touched.
         if due < self.timer_at || self.timer.is_elapsed() {
@@ -229,6 +279,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let words = Bytes::from_static(b"nothing of what was sent was taken in time: connect again");
             self.session.close(ReasonCode::QuotaExceeded, Some(words));
         }
+        if self.pace.is_out_of_patience(self.door.permit.rates()) && !self.session.is_closed() {
+            metrics::counter!("parlance_over_rate_total").increment(1);
+            let words = Bytes::from_static(b"too fast for too long: slow down and connect again in 10 s");
+            self.session.close(ReasonCode::MessageRateTooHigh, Some(words));
+        }
         self.session.handle_timeout(Millis(now));
         if self.moves_due.is_some_and(|due| due <= now) {
             self.report_moves();
@@ -242,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for control in arrived.control {
             match control {
                 Control::Removed(conversation) => {
-                    self.session.untrack(conversation);
+                    self.session.untrack(Origin::Conversation(conversation));
                     self.moves.remove(&conversation);
                 }
                 Control::Close(ReasonCode::ServerShuttingDown, _) => self.draining = true,
@@ -260,11 +315,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for settled in arrived.settled {
             self.settled(settled);
         }
+        for step in arrived.steps {
+            self.step(step);
+        }
+        if let Some(outcome) = arrived.renewed {
+            self.renewed(outcome);
+        }
         if arrived.lagging {
             self.session.lagging();
         }
         for message in arrived.messages {
             self.announce(message);
+        }
+        for (number, delivery) in arrived.queued {
+            self.queued(number, delivery);
+        }
+        for delivery in arrived.live {
+            self.live(delivery);
         }
         for signal in arrived.signals {
             self.signal(signal);
@@ -274,10 +341,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Feeds the session what was read, until it has enough for now: the rest waits in the decoder.
     fn decode(&mut self) {
         self.undecoded = true;
-        while self.closing.is_none() && self.session.accepts_input() {
+        while self.closing.is_none() && self.session.accepts_input() && self.held_until().is_none() {
             match self.decoder.next() {
                 Ok(Some(packet)) => {
                     let now = Millis(self.now());
+                    self.pace.packet(self.door.permit.rates(), now.0);
                     self.session.handle_packet(packet, now);
                 }
                 Ok(None) => {
@@ -306,12 +374,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let Some(output) = self.session.poll_output() else { break };
             match output {
                 Output::Send(packet) => self.send(&packet),
-                Output::Deliver { message, channel, qos, packet_id, dup, .. } => {
+                Output::Deliver { message: Item::Message(message), channel, qos, packet_id, dup, .. } => {
                     self.deliver(&message, channel, qos, packet_id, dup);
                 }
-                Output::Note { note, qos, packet_id, dup } => self.write_note(&note, qos, packet_id, dup),
+                Output::Deliver { message: Item::Free(delivery), seq, qos, packet_id, dup, .. } => {
+                    self.queue_sent = self.queue_sent.max(Some(seq));
+                    self.deliver_free(&delivery, qos, packet_id, dup);
+                }
+                Output::Note { note: Note::Free(delivery), qos, packet_id, dup } => {
+                    if !dup {
+                        self.live_left(&delivery);
+                    }
+                    self.deliver_free(&delivery, qos, packet_id, dup);
+                }
+                Output::Note { note: Note::Own(note), qos, packet_id, dup } => {
+                    self.write_note(&note, qos, packet_id, dup);
+                }
                 Output::Publish { ticket, publish } => {
                     self.unanswered += usize::from(ticket.needs_answer());
+                    self.tally.messages_received += 1;
                     self.publish(ticket, publish);
                 }
                 Output::Subscribe(subscribe) => self.subscribe(subscribe),
@@ -321,7 +402,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.read_more();
                 }
                 Output::Delivered { conversation, seq } => self.delivered(conversation, seq),
-                Output::Resync => self.opening = Some(Bytes::new()),
+                Output::Release { seq, packet_id, .. } => self.release(seq, packet_id),
+                Output::Complete { packet_id } => self.complete(packet_id),
+                Output::Authenticate(auth) => self.authenticate(auth),
+                Output::Resync => {
+                    self.follow_queue();
+                    self.opening = Some(Bytes::new());
+                }
                 Output::Close { reason, reason_string, will, session_expiry_s } => {
                     if let Some(reason) = reason.filter(|_| self.version == Version::V5) {
                         // Always with words: some clients overlook a DISCONNECT that has no properties.
@@ -353,9 +440,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn delivered(&mut self, conversation: ConversationId, seq: u64) {
-        let position = self.moves.entry(conversation).or_default();
-        *position = seq.max(*position);
+    fn delivered(&mut self, origin: Origin, seq: u64) {
+        match origin {
+            Origin::Conversation(conversation) => {
+                let position = self.moves.entry(conversation).or_default();
+                *position = seq.max(*position);
+            }
+            Origin::Queue => self.queue_moved = self.queue_moved.max(Some(seq)),
+        }
         if self.moves.len() >= MOVES_MAX {
             self.report_moves();
         } else if self.moves_due.is_none() {
@@ -365,7 +457,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn take_moves(&mut self) -> Option<Command> {
         self.moves_due = None;
-        if self.moves.is_empty() {
+        if self.moves.is_empty() && self.queue_moved.is_none() {
             return None;
         }
         let positions = std::mem::take(&mut self.moves).into_iter().collect();
@@ -375,6 +467,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             device: self.owner.device,
             keep_device,
             positions,
+            queue: self.queue_moved.take(),
         }))
     }
 
@@ -392,55 +485,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Err(command) = self.context.ledger.try_push(command) {
             metrics::counter!("parlance_ledger_queue_full_total").increment(1);
             self.stalled = Some(command);
-        }
-    }
-
-    /// Writes down what must outlive the connection, publishes the will, and lets the next connection of this session in.
-    async fn finish(mut self, ended: Ended) {
-        let closing = self.closing.take().unwrap_or_else(|| {
-            self.session.close(ReasonCode::UnspecifiedError, None);
-            let expiry = std::iter::from_fn(|| self.session.poll_output()).find_map(|output| match output {
-                Output::Close { session_expiry_s, .. } => Some(session_expiry_s),
-                _ => None,
-            });
-            Closing { give_up_at: 0, will: WillFate::Publish, session_expiry_s: expiry.unwrap_or_default() }
-        });
-        if closing.will == WillFate::Publish {
-            self.publish_will().await;
-        }
-        let ledger = self.context.ledger.clone();
-        let waiting = self.stalled.take();
-        for command in waiting.into_iter().chain(self.take_moves()) {
-            // It fails only when the ledger stops: the positions are then a little older, and a message comes twice.
-            let _ = ledger.push(command).await;
-        }
-        for subscription in self.subscriptions.iter() {
-            if let crate::subscriptions::Wish::Presence { user, .. } = subscription.wish {
-                self.context.hub.unwatch(user, &self.peer);
-            }
-        }
-        if !self.owner.assigned || closing.session_expiry_s > 0 {
-            if let Err(error) =
-                sessions::close(&*ledger as &dyn Ledger, &self.owner, closing.session_expiry_s).await
-            {
-                tracing::warn!(%error, "the end of a session was not written down");
-            }
-        } else {
-            // Nothing is kept; but positions reported just now must be seen by the user's next device.
-            let _ = ledger.submit(Box::new(|_| parlance_plugin_api::ledger::Decision::Abort)).await;
-        }
-        if closing.session_expiry_s > 0 {
-            let parked = self.session.park();
-            self.context.hub.park((self.owner.user, self.owner.device), parked);
-        }
-        // The next connection of the device does not wait for the goodbye; the end of the program does.
-        let goodbye = Duration::from_millis(GOODBYE_MS);
-        if ended == Ended::Closed && self.draining {
-            self.stream.shutdown(goodbye).await;
-        }
-        places::leave(&self.context, &self.peer);
-        if ended == Ended::Closed && !self.draining {
-            self.stream.shutdown(goodbye).await;
         }
     }
 }
@@ -461,17 +505,4 @@ fn stored_properties(stored: &crate::ledger::Stored) -> UserProperties {
         properties.push(property("repeated", "true"));
     }
     properties
-}
-
-/// A publish that the server makes of a will.
-fn will_publish(will: Will) -> Publish {
-    Publish {
-        dup: false,
-        qos: will.qos,
-        retain: false,
-        topic: Some(will.topic),
-        packet_id: None,
-        properties: will.properties,
-        payload: will.payload,
-    }
 }

@@ -6,6 +6,7 @@ use crate::{
     delivery::{Committed, ConversationInfo, user_label},
     ledger::head,
     peer::Signal,
+    session_domain::{Item, Messenger, Note, Origin},
 };
 use bytes::Bytes;
 use parlance_engine::{Channels, Entry, NoteFate, Output};
@@ -40,15 +41,16 @@ impl<S: Transport> Connection<S> {
         if !self.may_read(id) {
             return;
         }
-        if !self.session.is_tracked(id) {
+        let origin = Origin::Conversation(id);
+        if !self.session.is_tracked(origin) {
             match self.position(id, message.seq.saturating_sub(1)) {
-                Ok(Some(acked)) => self.session.track(id, acked, acked.max(message.seq.saturating_sub(1))),
+                Ok(Some(acked)) => self.session.track(origin, acked, acked.max(message.seq.saturating_sub(1))),
                 Ok(None) => return,
                 Err(error) => return self.position_unknown(id, &error),
             }
         }
         let channels = self.channels(&message);
-        self.session.announce(id, message.seq, message, channels);
+        self.session.announce(origin, message.seq, Item::Message(message), channels);
     }
 
     /// In which formats this device wants a message: none of its own.
@@ -85,6 +87,7 @@ impl<S: Transport> Connection<S> {
         match encoding {
             Some(template) if template.len(&recipient) <= self.client_packet_max => {
                 template.write(&recipient, &mut self.out);
+                self.tally.messages_sent += 1;
                 metrics::counter!("parlance_messages_delivered_total").increment(1);
             }
             _ => {
@@ -109,6 +112,7 @@ impl<S: Transport> Connection<S> {
         let recipient =
             Recipient { qos, dup, packet_id, subscription_ids: &[], topic_alias: None, retain: false };
         if note.len(&recipient) <= self.client_packet_max {
+            self.tally.messages_sent += 1;
             note.write(&recipient, &mut self.out);
         } else {
             self.session.undeliverable(packet_id);
@@ -173,7 +177,7 @@ impl<S: Transport> Connection<S> {
         let template = TopicName::new(topic).ok().and_then(|t| {
             PublishTemplate::new(self.version, &t, &PublishProperties::default(), &payload, false).ok()
         });
-        let fate = template.map(|template| self.session.note(template, qos));
+        let fate = template.map(|template| self.session.note(Note::Own(template), qos));
         if fate != Some(NoteFate::Queued) {
             metrics::counter!("parlance_signals_dropped_total").increment(1);
         }
@@ -289,8 +293,8 @@ impl<S: Transport> Connection<S> {
             Ok(Some((acked, head(&*self.context.ledger, id)?)))
         };
         match look() {
-            Ok(Some((acked, head))) if head > acked || self.session.is_tracked(id) => {
-                self.session.track(id, acked, head);
+            Ok(Some((acked, head))) if head > acked || self.session.is_tracked(Origin::Conversation(id)) => {
+                self.session.track(Origin::Conversation(id), acked, head);
             }
             Ok(_) => {}
             Err(error) => self.position_unknown(id, &error),
@@ -310,10 +314,15 @@ impl<S: Transport> Connection<S> {
     pub(super) fn read_more(&mut self) {
         while let Some(read) = self.reads.pop_front() {
             match read {
-                Output::ReadLog { conversation, after, limit } => self.read_log(conversation, after, limit),
+                Output::ReadLog { conversation: Origin::Conversation(id), after, limit } => {
+                    self.read_log(id, after, limit);
+                }
+                Output::ReadLog { conversation: Origin::Queue, after, limit } => {
+                    self.read_queue(after, limit);
+                }
                 Output::Restore(wanted) => {
                     let found: Result<Vec<_>, _> =
-                        wanted.into_iter().map(|(id, seq)| self.restore(id, seq)).collect();
+                        wanted.into_iter().map(|(origin, seq)| self.restore(origin, seq)).collect();
                     match found {
                         Ok(found) => self.session.restored(found),
                         Err(error) => {
@@ -330,16 +339,16 @@ impl<S: Transport> Connection<S> {
 
     fn read_log(&mut self, id: ConversationId, after: u64, limit: usize) {
         let page = match self.member(id) {
-            Ok(None) => return self.session.untrack(id),
+            Ok(None) => return self.session.untrack(Origin::Conversation(id)),
             Ok(Some(member)) => self.log_page(id, &member, after, limit),
             Err(error) => Err(error),
         };
         match page {
-            Ok((entries, head)) => self.session.page(id, after, entries, head),
+            Ok((entries, head)) => self.session.page(Origin::Conversation(id), after, entries, head),
             Err(error) => {
                 self.read_failed(id, &error);
                 // A page that says nothing: the session asks again after a while.
-                self.session.page(id, after, Vec::new(), after);
+                self.session.page(Origin::Conversation(id), after, Vec::new(), after);
             }
         }
     }
@@ -351,7 +360,7 @@ impl<S: Transport> Connection<S> {
         member: &MemberRecord,
         after: u64,
         limit: usize,
-    ) -> Result<(Vec<Entry<crate::session_domain::Messenger>>, u64), StoreError> {
+    ) -> Result<(Vec<Entry<Messenger>>, u64), StoreError> {
         let head = head(&*self.context.ledger, id)?;
         let last = head.min(after.saturating_add(limit as u64));
         let bytes_max = (self.context.config.limits.ready_bytes_max / 2).max(1);
@@ -374,7 +383,7 @@ impl<S: Transport> Connection<S> {
         member: &MemberRecord,
         after: u64,
         to: u64,
-        entries: &mut Vec<Entry<crate::session_domain::Messenger>>,
+        entries: &mut Vec<Entry<Messenger>>,
     ) -> Result<usize, StoreError> {
         let (from, until) = (record::log_key(id, after + 1), record::log_key(id, to + 1));
         let limit = usize::try_from(to - after).unwrap_or(usize::MAX);
@@ -388,17 +397,25 @@ impl<S: Transport> Connection<S> {
             let value = found
                 .next_if(|(k, _)| k[..] == key)
                 .and_then(|(_, value)| record::decode::<LogRecord>(value));
-            let message = Arc::new(Committed::new(info.clone(), seq, value));
+            let message =
+                Arc::new(Committed::new(info.clone(), seq, value).counted(self.context.hub.inflight()));
             // Who left and came back has not seen what was between, however far behind the device is.
             let channels = if seq < member.joined_seq { Channels::NONE } else { self.channels(&message) };
             bytes += message.bytes();
-            entries.push(Entry { seq, message, channels });
+            entries.push(Entry { seq, message: Item::Message(message), channels });
         }
         Ok(bytes)
     }
 
-    /// A message that was in flight; `None` when this device may not have it any more.
-    fn restore(&mut self, id: ConversationId, seq: u64) -> Result<Option<Arc<Committed>>, StoreError> {
+    /// What was in flight; `None` when this device may not have it any more.
+    fn restore(&mut self, origin: Origin, seq: u64) -> Result<Option<Item>, StoreError> {
+        match origin {
+            Origin::Conversation(id) => Ok(self.restore_message(id, seq)?.map(Item::Message)),
+            Origin::Queue => self.restore_queued(seq),
+        }
+    }
+
+    fn restore_message(&mut self, id: ConversationId, seq: u64) -> Result<Option<Arc<Committed>>, StoreError> {
         let Some(member) = self.member(id)? else { return Ok(None) };
         if seq < member.joined_seq || !self.may_read(id) {
             return Ok(None);
@@ -407,7 +424,8 @@ impl<S: Transport> Connection<S> {
             Err(StoreError::Damaged { .. }) => None,
             other => other?,
         };
-        Ok(Some(Arc::new(Committed::new(self.info(id)?, seq, value.and_then(record::decode)))))
+        let message = Committed::new(self.info(id)?, seq, value.and_then(record::decode));
+        Ok(Some(Arc::new(message.counted(self.context.hub.inflight()))))
     }
 
     /// How a conversation is named; read once and kept. One whose record is gone or damaged is named by its id.

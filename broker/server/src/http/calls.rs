@@ -21,8 +21,6 @@ pub(super) async fn serve(http: &Http, method: &'static Method, request: Request
 }
 
 async fn answer(http: &Http, method: &Method, request: Request) -> Result<Vec<u8>, Refusal> {
-    // Waits its turn within the time of a request. The semaphore is never closed.
-    let _call = http.calls.acquire().await;
     let from = auth::peer(&request)?;
     let context = &*http.context;
     let principal = match method.access {
@@ -31,15 +29,17 @@ async fn answer(http: &Http, method: &Method, request: Request) -> Result<Vec<u8
     };
     let caller = Caller { principal: principal.as_ref(), from, device: None };
     method.admit(caller)?;
+    let uri = request.uri().clone();
+    // All of it, before a turn is taken: who sends slowly keeps nobody waiting but himself.
+    let body = match method.verb {
+        Verb::Get => Bytes::new(),
+        Verb::Post => json_body(request).await?,
+    };
+    // Waits its turn within the time of a request. The semaphore is never closed.
+    let _call = http.calls.acquire().await;
     let outcome = match method.verb {
-        Verb::Get => {
-            let uri = request.uri().clone();
-            method.call(context, caller, Input::Query(uri.query().unwrap_or_default())).await
-        }
-        Verb::Post => {
-            let body = json_body(request).await?;
-            method.call(context, caller, Input::Json(&body)).await
-        }
+        Verb::Get => method.call(context, caller, Input::Query(uri.query().unwrap_or_default())).await,
+        Verb::Post => method.call(context, caller, Input::Json(&body)).await,
     };
     Ok(outcome?)
 }

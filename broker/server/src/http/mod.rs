@@ -15,17 +15,34 @@ mod problem;
 mod surface;
 
 use crate::{
-    api::{METHODS, Verb},
+    admission::Refusal,
+    api::{Code, METHODS, Verb},
     context::Context,
 };
 use axum::{
     Router,
     extract::{Request, State},
+    response::{IntoResponse, Response},
     routing::{MethodFilter, get, on},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
+
+/// The answer to a request on a connection that is not let in.
+pub(crate) fn refused(refusal: Refusal) -> Response {
+    let code = match refusal {
+        Refusal::Connections | Refusal::Handshakes | Refusal::Memory => Code::Busy,
+        _ => Code::Throttled,
+    };
+    let retry_after_s = Some(u64::from(refusal.retry_after_s()));
+    problem::Refusal { code, detail: refusal.to_string(), retry_after_s }.into_response()
+}
+
+/// The answer to a request that cannot be understood.
+pub(crate) fn bad_request(happened: impl Into<String>) -> Response {
+    problem::Refusal::new(Code::BadRequest, happened).into_response()
+}
 
 /// What every handler holds.
 #[derive(Clone)]

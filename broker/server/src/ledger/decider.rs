@@ -1,21 +1,29 @@
 //! The decider thread: commands in, one synced batch after the other out.
 
 use super::{
-    Command, Done, Health, Moves, SendRefusal, Stored, batch::Batch, conversations::Conversations, now_ms,
-    overlay::Overlay, queue::Queue, view::OpenView,
+    Command, Done, Health, Moves, Published, SendRefusal,
+    batch::Batch,
+    conversations::Conversations,
+    free::{Free, FreeRunning},
+    now_ms,
+    overlay::Overlay,
+    queue::{Queue, Waited},
+    view::OpenView,
 };
 use crate::{
     delivery::Committed,
     hub::{Committing, Hub, Moved},
+    peer::Step,
 };
 use bytes::Bytes;
 use parlance_engine::Cursor;
 use parlance_journal::{AppendError, Journal};
+use parlance_mqtt::ReasonCode;
 use parlance_plugin_api::{
     ConversationId, UserId,
     event::Event,
     ledger::{LedgerError, View},
-    record::{self, CursorRecord, DeviceId, HeadRecord, IdRecord},
+    record::{self, CursorRecord, DeviceId, HeadRecord, IdRecord, SessionKey},
     store::{Position, StoreError, Table, VaultError},
 };
 use prost::Message as _;
@@ -93,12 +101,13 @@ pub(super) struct Running {
     pub(super) messages: Vec<(Arc<Committed>, Arc<[UserId]>)>,
     pub(super) events: Vec<Event>,
     pub(super) answers: Vec<Answer>,
+    pub(super) free: FreeRunning,
     /// Something was decided and could not be written down: nothing of the batch may happen.
     pub(super) broken: Option<LedgerError>,
 }
 
 pub(super) enum Answer {
-    Sent(Done, Result<Stored, SendRefusal>),
+    Sent(Done, Result<Published, SendRefusal>),
     Read(oneshot::Sender<Result<CursorRecord, SendRefusal>>, CursorRecord),
     Job(oneshot::Sender<Result<(), LedgerError>>),
 }
@@ -107,6 +116,7 @@ pub(super) enum Answer {
 pub(crate) struct Decider {
     pub(super) view: OpenView,
     pub(super) conversations: Conversations,
+    pub(super) free: Free,
     pub(super) running: Running,
     pub(super) limits: Limits,
     pub(super) now: u64,
@@ -117,7 +127,7 @@ pub(crate) struct Decider {
     applier: std::sync::mpsc::SyncSender<()>,
     entry: Vec<u8>,
     /// Why writes are refused at present.
-    refusal: Option<LedgerError>,
+    pub(super) refusal: Option<LedgerError>,
 }
 
 /// How long the decider rests when the overlay is full before it looks again.
@@ -128,6 +138,7 @@ impl Decider {
     pub(crate) fn new(
         view: OpenView,
         conversations: Conversations,
+        free: Free,
         limits: Limits,
         hub: Arc<Hub>,
         journal: Journal,
@@ -139,6 +150,7 @@ impl Decider {
         Self {
             view,
             conversations,
+            free,
             running,
             limits,
             now: now_ms(),
@@ -154,11 +166,21 @@ impl Decider {
 
     /// Runs until told to stop, or until nobody can ask any more.
     pub(crate) fn run(mut self, mut queue: Queue) {
-        while let Some(first) = queue.next() {
+        loop {
+            let first = match self.free.rest() {
+                None => queue.next(),
+                Some(rest) => queue.next_within(rest),
+            };
             self.refusal = self.wait_for_room();
             // Time never runs backwards here, whatever the clock does.
             self.now = self.now.max(now_ms());
-            let mut stop = self.decide(first);
+            // First: it reads, and what this batch writes is not in the view yet.
+            self.work();
+            let mut stop = match first {
+                Waited::Command(first) => self.decide(first),
+                Waited::Nothing => None,
+                Waited::End => return,
+            };
             let mut commands = 1;
             while stop.is_none()
                 && commands < self.limits.batch_commands_max
@@ -213,6 +235,14 @@ impl Decider {
                 }
             },
             Command::Moves(moves) => self.moves(moves),
+            Command::Publish(publish, done) => self.publish(*publish, done),
+            Command::Subscribe(subscribing) => self.subscribe(*subscribing),
+            Command::Release { session, number, packet_id, peer } => {
+                self.release(session, number, packet_id, peer);
+            }
+            Command::Complete { session, packet_id, peer } => self.complete(session, packet_id, peer),
+            Command::Leave { subscriber, whole, done } => self.leave(&subscriber, whole, done),
+            Command::ExpireRetained(topics) => self.expire_retained(topics),
             Command::Job(job, done) => self.job(job, done),
         }
         None
@@ -233,6 +263,9 @@ impl Decider {
     }
 
     fn moves(&mut self, moves: Moves) {
+        if let Some(number) = moves.queue {
+            self.acknowledged(SessionKey { user: moves.user, device: moves.device }, number);
+        }
         for (id, seq) in moves.positions {
             if let Err(error) = self.delivered(moves.user, id, seq) {
                 tracing::warn!(conversation = %id, %error, "a position was not kept; it will be reported again");
@@ -269,7 +302,8 @@ impl Decider {
         if let Some(error) = self.running.broken.take() {
             return self.fail(error);
         }
-        let moved = match self.close_batch() {
+        let closed = self.close_batch().and_then(|moved| self.close_free().map(|()| moved));
+        let moved = match closed {
             Ok(moved) => moved,
             Err(error) => return self.fail(LedgerError::Store(error.to_string())),
         };
@@ -343,6 +377,7 @@ impl Decider {
     /// Nothing of the batch happened.
     fn fail(&mut self, error: LedgerError) {
         let running = std::mem::take(&mut self.running);
+        self.fail_free(running.free, &error);
         for id in running.touched {
             self.conversations.forget(id);
         }
@@ -362,8 +397,12 @@ impl Decider {
 
     fn tell(&mut self, moved: Vec<Moved>) {
         let running = std::mem::take(&mut self.running);
+        if let Some(access) = self.free.topics.access() {
+            running.events.iter().for_each(|event| access.happened(event));
+        }
         // Memberships first: what ends must end before the next message can be handed out.
         self.hub.committed(Committing { events: running.events, messages: running.messages, moved });
+        self.tell_free(running.free);
         for answer in running.answers {
             match answer {
                 Answer::Sent(done, outcome) => answer_sent(done, outcome),
@@ -400,21 +439,33 @@ fn refuse(command: Command, error: &LedgerError) -> Option<oneshot::Sender<()>> 
     // Whoever asked may have stopped waiting.
     match command {
         Command::Stop(stopped) => return Some(stopped),
-        Command::Send(_, done) => answer_sent(done, Err(error.clone().into())),
+        Command::Send(_, done) | Command::Publish(_, done) => answer_sent(done, Err(error.clone().into())),
         Command::MarkRead { done, .. } => {
             let _ = done.send(Err(error.clone().into()));
         }
         Command::Job(_, done) => {
             let _ = done.send(Err(error.clone()));
         }
-        // Positions that are not kept are reported again when the device acknowledges more.
-        Command::Moves(_) => {}
+        Command::Subscribe(subscribing) => {
+            if let Some((peer, mut settled)) = subscribing.done {
+                settled.codes.fill(ReasonCode::UnspecifiedError);
+                peer.settled(settled);
+            }
+        }
+        Command::Release { peer, .. } | Command::Complete { peer, .. } => peer.step(Step::Failed),
+        Command::Leave { done, .. } => {
+            if let Some(done) = done {
+                let _ = done.send(Err(error.clone()));
+            }
+        }
+        // Positions that are not kept are reported again when the device acknowledges more; what has expired is found again.
+        Command::Moves(_) | Command::ExpireRetained(_) => {}
     }
     None
 }
 
 /// Answers a sender.
-pub(super) fn answer_sent(done: Done, outcome: Result<Stored, SendRefusal>) {
+pub(super) fn answer_sent(done: Done, outcome: Result<Published, SendRefusal>) {
     match done {
         Done::Reply(reply) => {
             // The caller may have stopped waiting.

@@ -9,23 +9,35 @@ mod around;
 mod batch;
 mod conversations;
 mod decider;
+mod free;
 mod layer;
+mod load;
 mod overlay;
+mod publish;
 mod queue;
+mod queues;
+mod reading;
 mod sends;
 mod start;
+mod steps;
+mod subscribing;
 mod transaction;
 mod verify;
 mod view;
+mod work;
 
-use crate::peer::Peer;
+use crate::{
+    peer::{Peer, Settled},
+    topics::{FreeMessage, Subscriber, Topics},
+};
 use async_trait::async_trait;
 use bytes::Bytes;
-use parlance_engine::Ticket;
+use parlance_engine::{SubscriptionOptions, Ticket};
+use parlance_mqtt::{PacketId, RetainHandling, TopicFilter, TopicName};
 use parlance_plugin_api::{
     ConversationId, UserId,
     ledger::{Job, Ledger, LedgerError, View},
-    record::{CursorRecord, DeviceId},
+    record::{CursorRecord, DeviceId, SessionKey, SessionRecord, StoredSubscription},
     store::{Entry, Scan, StoreError, Table},
 };
 use parlance_schema::Content;
@@ -55,6 +67,8 @@ pub struct SendIntent {
     pub id: Option<Vec<u8>>,
     /// For a message without an id: what MQTT says of retransmission.
     pub retry: Option<ImplicitRetry>,
+    /// QoS 2 of a durable session: its packet id is kept in the same batch, and tells where the message is until then.
+    pub received: Option<(SessionKey, PacketId)>,
     /// What it says.
     pub content: Content,
 }
@@ -85,6 +99,18 @@ pub struct Stored {
     pub repeated: bool,
 }
 
+/// What became of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// A message of a conversation is stored.
+    Stored(Stored),
+    /// A message of a free topic is durable where it must be, and on its way.
+    Free {
+        /// Somebody subscribes to its topic.
+        matched: bool,
+    },
+}
+
 /// Why a message was not stored, or a position not moved.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SendRefusal {
@@ -103,9 +129,39 @@ pub enum SendRefusal {
         /// The limit.
         bytes_max: usize,
     },
+    /// A subscriber's queue is full, and the configuration says that publishers are refused then.
+    #[error("the queue of a subscriber is full: try again later")]
+    QueueFull,
+    /// No more messages can be retained.
+    #[error(
+        "the broker retains no more messages: delete some (an empty retained message) or raise topics limits"
+    )]
+    RetainedFull,
     /// It could not be made durable.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+/// A publish of a free topic.
+#[derive(Debug)]
+pub(crate) struct FreePublish {
+    /// The message; its record's RETAIN says whether it is retained.
+    pub(crate) message: Arc<FreeMessage>,
+    /// QoS 2 of a durable session: its packet id is kept in the same batch.
+    pub(crate) received: Option<(SessionKey, PacketId)>,
+}
+
+/// Subscriptions of one session that begin and end.
+pub(crate) struct Subscribing {
+    pub(crate) subscriber: Arc<Subscriber>,
+    /// Filters of free topics that begin or change, with when their retained messages are sent.
+    pub(crate) begin: Vec<(TopicFilter, SubscriptionOptions, RetainHandling)>,
+    /// Filters of free topics that end.
+    pub(crate) end: Vec<TopicFilter>,
+    /// All subscriptions that the session then has, to be kept with it; `None`: the session is not durable.
+    pub(crate) stored: Option<Vec<StoredSubscription>>,
+    /// Who hears of it, and what: before any retained message.
+    pub(crate) done: Option<(Arc<Peer>, Settled)>,
 }
 
 /// What a device acknowledged since it was last reported.
@@ -116,12 +172,14 @@ pub(crate) struct Moves {
     /// Whether the device's own positions are kept (not for one that gets a new client id each time).
     pub(crate) keep_device: bool,
     pub(crate) positions: Vec<(ConversationId, u64)>,
+    /// Entries of its queue up to this number are done with.
+    pub(crate) queue: Option<u64>,
 }
 
 /// Who hears of a decision.
 pub(crate) enum Done {
     /// A caller that awaits.
-    Reply(oneshot::Sender<Result<Stored, SendRefusal>>),
+    Reply(oneshot::Sender<Result<Published, SendRefusal>>),
     /// A connection: through its outbox. With QoS 0, only of a refusal.
     Peer(Arc<Peer>, Ticket),
     /// Nobody (wills).
@@ -138,6 +196,32 @@ pub(crate) enum Command {
         done: oneshot::Sender<Result<CursorRecord, SendRefusal>>,
     },
     Moves(Moves),
+    /// A message of a free topic.
+    Publish(Box<FreePublish>, Done),
+    /// Subscriptions to free topics.
+    Subscribe(Box<Subscribing>),
+    /// A QoS 2 entry of a queue will not be sent again: the peer hears [`Step::Released`].
+    Release {
+        session: SessionKey,
+        number: u64,
+        packet_id: PacketId,
+        peer: Arc<Peer>,
+    },
+    /// A QoS 2 publish of a session was released by it: the peer hears [`Step::Completed`].
+    Complete {
+        session: SessionKey,
+        packet_id: PacketId,
+        peer: Arc<Peer>,
+    },
+    /// A connection ended. What it was handed of shared subscriptions goes to another member; with `whole`, the session
+    /// ends too: its subscriptions, its queue and its received packet ids go.
+    Leave {
+        subscriber: Arc<Subscriber>,
+        whole: bool,
+        done: Option<oneshot::Sender<Result<(), LedgerError>>>,
+    },
+    /// Retained messages of these topics were seen to be over.
+    ExpireRetained(Vec<TopicName>),
     Job(Job, oneshot::Sender<Result<(), LedgerError>>),
     Stop(oneshot::Sender<()>),
 }
@@ -164,6 +248,8 @@ pub struct LedgerHandle {
     queue: queue::Entrance,
     view: view::OpenView,
     health: Arc<Mutex<Health>>,
+    topics: Arc<Topics>,
+    wills: Mutex<Vec<(SessionKey, SessionRecord)>>,
 }
 
 /// Unix milliseconds.
@@ -180,7 +266,10 @@ impl LedgerHandle {
     pub async fn send(&self, intent: SendIntent) -> Result<Stored, SendRefusal> {
         let (reply, stored) = oneshot::channel();
         self.push(Command::Send(Box::new(intent), Done::Reply(reply))).await?;
-        stored.await.map_err(|_| LedgerError::Stopping)?
+        match stored.await.map_err(|_| LedgerError::Stopping)?? {
+            Published::Stored(stored) => Ok(stored),
+            Published::Free { .. } => Err(LedgerError::Stopping.into()),
+        }
     }
 
     /// Moves a member's read position; answers when durable.

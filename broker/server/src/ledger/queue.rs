@@ -4,7 +4,12 @@
 use super::Command;
 use parlance_plugin_api::ledger::LedgerError;
 use parlance_schema::Content;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::Thread,
+    time::{Duration, Instant},
+};
 use tokio::sync::{Semaphore, mpsc};
 
 /// A command with the bytes that it holds of the queue's room.
@@ -55,20 +60,61 @@ impl Entrance {
 
     /// What a command counts for; never more than there is, so that one larger than the bound waits until it is alone.
     fn bytes(&self, command: &Command) -> u32 {
-        let Command::Send(intent, _) = command else { return 0 };
-        let content = match &intent.content {
-            Content::Text(text) => text.len(),
-            Content::Data { bytes, .. } => bytes.len(),
+        let content = match command {
+            Command::Send(intent, _) => match &intent.content {
+                Content::Text(text) => text.len(),
+                Content::Data { bytes, .. } => bytes.len(),
+            },
+            Command::Publish(publish, _) => publish.message.bytes(),
+            _ => return 0,
         };
         u32::try_from(content).unwrap_or(u32::MAX).min(self.bytes_max)
     }
 }
 
+/// What came of waiting for a command.
+pub(super) enum Waited {
+    Command(Command),
+    /// None came in time.
+    Nothing,
+    /// Nobody can ask any more.
+    End,
+}
+
+/// Wakes the thread that waits.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 impl Queue {
-    /// The next command, waited for on this thread; `None` when nobody can ask any more.
-    pub(super) fn next(&mut self) -> Option<Command> {
-        let waiting = self.commands.blocking_recv()?;
-        Some(self.out(waiting))
+    /// The next command, waited for on this thread.
+    pub(super) fn next(&mut self) -> Waited {
+        match self.commands.blocking_recv() {
+            Some(waiting) => Waited::Command(self.out(waiting)),
+            None => Waited::End,
+        }
+    }
+
+    /// The same, for so long at most.
+    pub(super) fn next_within(&mut self, wait: Duration) -> Waited {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let until = Instant::now() + wait;
+        loop {
+            match self.commands.poll_recv(&mut Context::from_waker(&waker)) {
+                Poll::Ready(Some(waiting)) => return Waited::Command(self.out(waiting)),
+                Poll::Ready(None) => return Waited::End,
+                Poll::Pending => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Waited::Nothing;
+            }
+            std::thread::park_timeout(left);
+        }
     }
 
     /// The next command, if one waits.
@@ -98,6 +144,7 @@ mod tests {
     fn text(bytes: usize) -> Command {
         let (sender, peer) = (UserId([1; 16]), UserId([2; 16]));
         let intent = SendIntent {
+            received: None,
             sender,
             device: None,
             conversation: ConversationId::direct(sender, peer),
@@ -121,6 +168,19 @@ mod tests {
         assert!(entrance.try_push(text(60)).is_ok(), "both were given back");
         while queue.try_next().is_some() {}
         assert!(entrance.try_push(text(1_000)).is_ok(), "alone, a larger one finds room");
+    }
+
+    #[test]
+    fn a_command_is_waited_for_and_not_for_ever() {
+        let (entrance, mut queue) = queue(3, 100);
+        assert!(matches!(queue.next_within(Duration::from_millis(1)), Waited::Nothing));
+        let sender = std::thread::spawn(move || {
+            assert!(entrance.try_push(text(1)).is_ok());
+            entrance
+        });
+        assert!(matches!(queue.next_within(Duration::from_secs(60)), Waited::Command(_)));
+        drop(sender.join().unwrap());
+        assert!(matches!(queue.next_within(Duration::from_secs(60)), Waited::End));
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! How a message gets its place: once per id, in one order, by members only.
 
 use super::{
-    Done, ImplicitRetry, SendIntent, SendRefusal, Stored,
+    Done, ImplicitRetry, Published, SendIntent, SendRefusal, Stored,
     conversations::{Known, direct_record, is_direct_between},
     decider::{Answer, Decider, answer_sent, body_hash, id_bytes, known_id, store_error},
 };
@@ -26,7 +26,7 @@ impl Decider {
     pub(super) fn send(&mut self, intent: SendIntent, done: Done) {
         match self.place(intent) {
             // A repeat of something in this very batch waits for it like the first one.
-            Ok(stored) => self.running.answers.push(Answer::Sent(done, Ok(stored))),
+            Ok(stored) => self.running.answers.push(Answer::Sent(done, Ok(Published::Stored(stored)))),
             Err(refusal) => answer_sent(done, Err(refusal)),
         }
     }
@@ -36,6 +36,11 @@ impl Decider {
         let bytes_max = self.limits.message_bytes_max;
         if content_bytes(&record) > bytes_max {
             return Err(SendRefusal::TooLarge { bytes_max });
+        }
+        if let Some((session, packet_id)) = intent.received
+            && let Some(stored) = self.received(session, packet_id)?
+        {
+            return Ok(self.sent_before(&intent, stored));
         }
         let key = self.id_key(&intent);
         let body = if key.is_some() { body_hash(&self.view, &record) } else { 0 };
@@ -56,6 +61,7 @@ impl Decider {
         match verdict {
             Verdict::Repeat { seq } => {
                 let time_ms = known.map_or(self.now, |record| record.time_ms);
+                self.keep_received(&intent, seq, time_ms)?;
                 Ok(Stored { conversation: intent.conversation, seq, time_ms, repeated: true })
             }
             Verdict::Append { seq } => {
@@ -63,13 +69,32 @@ impl Decider {
                 let written =
                     written.and_then(|()| key.map_or(Ok(()), |key| self.take_id(key, &intent, seq, body)));
                 written.map_err(|error| self.broken(error))?;
+                self.keep_received(&intent, seq, self.now)?;
                 Ok(Stored { conversation: intent.conversation, seq, time_ms: self.now, repeated: false })
             }
         }
     }
 
+    /// A QoS 2 publish that came again because the server did not remember it: what its packet id was used for tells.
+    fn sent_before(&self, intent: &SendIntent, stored: Bytes) -> Stored {
+        // Nothing is told of a free message; then the same packet id was one, which is stored as well.
+        let record: IdRecord = record::decode(stored).unwrap_or_default();
+        let conversation = record.conversation().unwrap_or(intent.conversation);
+        Stored { conversation, seq: record.seq, time_ms: record.time_ms, repeated: true }
+    }
+
+    /// Until the session releases it, its packet id names this message.
+    fn keep_received(&mut self, intent: &SendIntent, seq: u64, time_ms: u64) -> Result<(), LedgerError> {
+        let Some((session, packet_id)) = intent.received else { return Ok(()) };
+        let record =
+            IdRecord { conversation: intent.conversation.0.to_vec(), seq, time_ms, ..IdRecord::default() };
+        let key = record::received_key(session, packet_id);
+        let written = self.write(Table::Received, &key, Some(record.encode_to_vec().into()));
+        written.map_err(|error| self.broken(error))
+    }
+
     /// The rules have moved on and the record could not be sealed: the whole batch is given up, so that no seq is skipped.
-    fn broken(&mut self, error: VaultError) -> LedgerError {
+    pub(super) fn broken(&mut self, error: VaultError) -> LedgerError {
         let error = LedgerError::Store(error.to_string());
         self.running.broken = Some(error.clone());
         error
@@ -172,7 +197,7 @@ impl Decider {
         self.running.heads.insert(id, entry.time_ms);
         if let Ok(Some(known)) = self.conversations.get(&self.view, id) {
             let audience = known.rules.audience();
-            let message = Committed::new(known.info.clone(), seq, Some(entry));
+            let message = Committed::new(known.info.clone(), seq, Some(entry)).counted(self.hub.inflight());
             self.running.messages.push((Arc::new(message), audience));
         }
         metrics::counter!("parlance_messages_stored_total").increment(1);

@@ -6,11 +6,13 @@ use super::{
     batch,
     conversations::Conversations,
     decider::{Decider, Limits, Shared},
+    load::{Loaded, load},
+    now_ms,
     overlay::Overlay,
     queue::queue,
     view::OpenView,
 };
-use crate::hub::Hub;
+use crate::{hub::Hub, topics::Topics};
 use parlance_journal::{Journal, JournalError, JournalOptions};
 use parlance_plugin_api::store::{Position, Store, StoreError, Vault};
 use std::{
@@ -90,7 +92,7 @@ const SEGMENTS_SPARE_MAX: usize = 2;
 /// How many runs' worth of memory the overlay may hold while the store catches up.
 const OVERLAY_RUNS_MAX: usize = 8;
 
-/// Opens everything and starts the threads.
+/// Opens everything, reads what free topics need in memory, and starts the threads.
 ///
 /// # Errors
 /// [`StartError`] names what failed.
@@ -98,6 +100,7 @@ pub fn start(
     store: Arc<dyn Store>,
     vault: Arc<dyn Vault>,
     hub: Arc<Hub>,
+    topics: Arc<Topics>,
     options: LedgerOptions,
 ) -> Result<(Arc<LedgerHandle>, LedgerThreads), StartError> {
     let applied = store.applied()?;
@@ -123,7 +126,9 @@ pub fn start(
         receipts_live_members_max: options.receipts_live_members_max,
     };
     let conversations = Conversations::new(options.conversations_cached_max);
-    let decider = Decider::new(view.clone(), conversations, limits, hub, journal, shared.clone(), nudge);
+    let Loaded { free, wills } = load(&view, topics.clone(), now_ms())?;
+    let decider =
+        Decider::new(view.clone(), conversations, free, limits, hub, journal, shared.clone(), nudge);
     let applier = Applier {
         overlay,
         shared,
@@ -146,7 +151,8 @@ pub fn start(
         decider: std::thread::Builder::new().name("decider".into()).spawn(move || decider.run(queue))?,
         applier: std::thread::Builder::new().name("applier".into()).spawn(move || applier.run(&nudges))?,
     };
-    Ok((Arc::new(LedgerHandle { queue: entrance, view, health }), threads))
+    let handle = LedgerHandle { queue: entrance, view, health, topics, wills: Mutex::new(wills) };
+    Ok((Arc::new(handle), threads))
 }
 
 /// Opens the journal and replays what the store has not got.

@@ -4,19 +4,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 use thiserror::Error;
-use tokio_rustls::TlsAcceptor;
 
 /// Why there is no TLS.
 #[derive(Debug, Error)]
@@ -41,23 +35,48 @@ pub enum CertificateError {
     #[error("a development certificate could not be made: {0}")]
     Make(#[from] rcgen::Error),
     /// Certificate and key do not fit.
-    #[error("certificate and key do not fit: {0}")]
-    Rustls(#[from] rustls::Error),
+    #[error("{path} and its key do not fit: {source}")]
+    Pair {
+        /// The certificate.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// Nobody can be vouched for with this.
+    #[error("{path} names no usable authority for clients: {why}")]
+    ClientAuthority {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// QUIC does not take it.
+    #[error("QUIC cannot be set up: {0}")]
+    Quic(String),
+    /// TLS does not take it.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
 }
 
 /// Where a certificate and its key lie.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Files {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
-/// Development certificates: made in the data folder if they are not there. `true`: made just now.
-pub(crate) fn development(data_dir: &Path) -> Result<(Files, bool), CertificateError> {
+/// Where development certificates lie.
+pub(super) fn development_files(data_dir: &Path) -> Files {
     let dir = data_dir.join("certs");
-    let files = Files { certificate: dir.join("server.pem"), key: dir.join("server.key") };
+    Files { certificate: dir.join("server.pem"), key: dir.join("server.key") }
+}
+
+/// Development certificates: made in the data folder if they are not there. `true`: made just now.
+pub(super) fn development(data_dir: &Path) -> Result<bool, CertificateError> {
+    let dir = data_dir.join("certs");
+    let files = development_files(data_dir);
     if files.certificate.exists() && files.key.exists() {
-        return Ok((files, false));
+        return Ok(false);
     }
     fs::create_dir_all(&dir).map_err(|source| CertificateError::File { path: dir.clone(), source })?;
     let mut authority = CertificateParams::new(Vec::new())?;
@@ -80,7 +99,7 @@ pub(crate) fn development(data_dir: &Path) -> Result<(Files, bool), CertificateE
     write(&files.key, server_key.serialize_pem().as_bytes(), 0o600)?;
     let chain = format!("{}{}", certificate.pem(), authority_certificate.pem());
     write(&files.certificate, chain.as_bytes(), 0o644)?;
-    Ok((files, true))
+    Ok(true)
 }
 
 fn names() -> Vec<String> {
@@ -102,16 +121,4 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CertificateError> {
         file.sync_all()
     };
     written().map_err(|source| CertificateError::File { path: path.to_owned(), source })
-}
-
-/// An acceptor that speaks `protocols` (ALPN), or anything where there are none.
-pub(crate) fn acceptor(files: &Files, protocols: &[&[u8]]) -> Result<TlsAcceptor, CertificateError> {
-    let pem = |path: &Path, what| CertificateError::Pem { path: path.to_owned(), what };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
-        .map_err(|_| pem(&files.certificate, "certificate"))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|_| pem(&files.key, "private key"))?;
-    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -3,25 +3,42 @@
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
 };
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
 /// The sockets of one address.
-pub(crate) struct Bound {
+pub(super) struct Bound {
     /// Where they listen (the port is known now, if it was 0).
-    pub(crate) address: SocketAddr,
-    /// One for each thread.
-    pub(crate) sockets: Vec<TcpListener>,
+    pub(super) address: SocketAddr,
+    /// What they are.
+    pub(super) sockets: Sockets,
+}
+
+/// What listens.
+pub(super) enum Sockets {
+    /// One of TCP for each thread.
+    Tcp(Vec<TcpListener>),
+    /// One of UDP.
+    Udp(UdpSocket),
+}
+
+/// Binds one UDP socket.
+///
+/// # Errors
+/// The address is in use.
+pub(super) fn bind_udp(address: SocketAddr) -> io::Result<Bound> {
+    let socket = UdpSocket::bind(address)?;
+    Ok(Bound { address: socket.local_addr()?, sockets: Sockets::Udp(socket) })
 }
 
 /// Binds `count` sockets to one address, the kernel spreading connections over them (SO_REUSEPORT).
 ///
 /// # Errors
 /// The address is in use, also by another process that would have shared it.
-pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Bound> {
+pub(super) fn bind_tcp(address: SocketAddr, count: usize) -> io::Result<Bound> {
     if address.port() != 0 {
         // With SO_REUSEPORT a second server would bind too and take half of the connections: without it, this fails.
         drop(socket(address, false)?);
@@ -32,7 +49,7 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Bound> {
     while sockets.len() < count {
         sockets.push(socket(address, true)?);
     }
-    Ok(Bound { address, sockets })
+    Ok(Bound { address, sockets: Sockets::Tcp(sockets) })
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {

@@ -117,3 +117,26 @@ async fn the_operators_token_serves_http_and_mqtt() {
         assert_eq!(world.bearer(&secret(wrong)).await.err(), Some(AuthError::TokenInvalid));
     }
 }
+
+#[tokio::test]
+async fn a_certificate_serves_the_service_account_that_it_names() {
+    let world = World::new();
+    let bot = world.add_service("bot").await;
+    world.register("alice").await;
+    let show = async |name: &str| {
+        let certificate = Credential::Certificate { name, fingerprint: [7; 32] };
+        world.auth.authenticate(certificate, Some("c"), HERE).await
+    };
+    let who = show("bot").await.unwrap();
+    assert_eq!((who.user, who.kind), (bot, AccountKind::Service));
+    assert!(who.allows(Action::Send, None) && !who.allows(Action::ManageAccount, None));
+    assert_eq!(show("@bot").await.unwrap().user, bot);
+    assert!(matches!(show("alice").await.err(), Some(AuthError::WrongKind(_))), "people prove themselves");
+    for nobody in ["", "nobody", "urn:uuid:1", "admin"] {
+        assert_eq!(show(nobody).await.err(), Some(AuthError::BadCredentials), "{nobody}");
+    }
+    assert_eq!(world.auth.still_holds(&who), Ok(()));
+    world.set_disabled("bot", true).await;
+    assert_eq!(show("bot").await.err(), Some(AuthError::Disabled));
+    assert_eq!(world.auth.still_holds(&who), Err(AuthError::Disabled));
+}
