@@ -107,6 +107,13 @@ impl Device {
         self
     }
 
+    /// With any change of its CONNECT.
+    #[must_use]
+    pub fn with_connect(mut self, change: impl FnOnce(&mut Connect)) -> Self {
+        change(&mut self.connect);
+        self
+    }
+
     /// With changes to its will.
     ///
     /// # Panics

@@ -60,12 +60,13 @@ fn script(folder: &Path, server: &Server, steps: &[Step]) -> String {
     script
 }
 
-async fn run(folder: &Path, script: &str) {
+async fn run(folder: &Path, server: &Server, script: &str) {
     let path = std::env::var("PATH").unwrap_or_default();
     let tools = program().parent().expect("a program is in a folder").display().to_string();
     let mut bash = Command::new("bash");
     bash.args(["-c", script]).current_dir(folder).kill_on_drop(true).stdin(Stdio::null());
     bash.env("XDG_CONFIG_HOME", folder).env("PATH", format!("{tools}:{path}"));
+    bash.env("PARLANCE_SERVER", format!("http://{}", server.http()));
     let output =
         timeout(RUN_MAX, bash.output()).await.expect("the README's commands end").expect("bash is there");
     assert!(
@@ -86,7 +87,7 @@ async fn its_commands_do_what_it_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("parlance-data");
     let server = Server::start(Server::options().data_dir(&data)).await;
-    run(folder.path(), &script(folder.path(), &server, &steps)).await;
+    run(folder.path(), &server, &script(folder.path(), &server, &steps)).await;
 
     let mut everything = String::new();
     for (number, step) in steps.iter().enumerate() {

@@ -120,6 +120,7 @@ impl Place {
 }
 
 fn make(path: impl AsRef<std::path::Path>) -> Result<(), FuzzError> {
+    let path = path.as_ref();
     fs::create_dir_all(path).map_err(|source| FuzzError::File { path: path.to_owned(), source })
 }
 

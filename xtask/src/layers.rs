@@ -50,7 +50,9 @@ impl Layer {
             "broker/plugin-api" => Self::PluginApi,
             "broker/server" => Self::Server,
             "client-sdk" => Self::Client,
-            "tests" | "tests/conformance" | "tests/clients/embedded" | "bench" => Self::Outside,
+            "tests" | "tests/conformance" | "tests/differential" | "tests/clients/embedded" | "bench" => {
+                Self::Outside
+            }
             "xtask" => Self::Xtask,
             _ if folder.starts_with("plugins/") => Self::Plugin,
             _ => return None,

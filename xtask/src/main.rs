@@ -5,6 +5,7 @@
 
 mod check;
 mod command;
+mod conformance;
 mod deny;
 mod fuzz;
 mod layers;
@@ -39,6 +40,8 @@ enum Task {
     Check,
     /// What the CI runs: `check`, then `test`, then each fuzz target for a short time
     Ci,
+    /// Run the MQTT conformance suite against Parlance and mosquitto, and write docs/conformance.md
+    Conformance,
     /// Run the fuzz targets, and say how far they came
     Fuzz(FuzzOptions),
     /// Check the import rules between the packages
@@ -69,6 +72,7 @@ impl Task {
                 steps.extend(fuzz::steps(FuzzOptions::short()));
                 steps
             }
+            Self::Conformance => conformance::steps(),
             Self::Fuzz(options) => fuzz::steps(options),
             Self::Layers => vec![layers::step()],
             Self::Deny => vec![deny::step()],

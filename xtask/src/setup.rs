@@ -2,6 +2,7 @@
 //!
 //! Each part looks first and does nothing when its result is there, so it costs nothing to run it every time.
 
+mod c;
 mod javascript;
 mod packages;
 mod python;
@@ -28,7 +29,7 @@ pub(crate) enum SetupError {
     /// A command failed.
     #[error("setup of {part}")]
     Command {
-        /// Debian packages, paho-mqtt or MQTT.js.
+        /// Debian packages, the clients in C or in Python, or MQTT.js.
         part: &'static str,
         /// The command and how it ended.
         source: CommandError,
@@ -39,7 +40,7 @@ pub(crate) enum SetupError {
     /// A file could not be read or written.
     #[error("setup of {part}")]
     File {
-        /// Debian packages, paho-mqtt or MQTT.js.
+        /// Debian packages, the clients in C or in Python, or MQTT.js.
         part: &'static str,
         /// What the system said.
         source: io::Error,
@@ -52,6 +53,7 @@ pub(crate) fn step() -> Step {
         "mend the cause (network, root rights?) and run `cargo xtask setup`; it goes on where it stopped";
     Step::new("setup", advice, |workspace: &Workspace| {
         packages::install(workspace)?;
+        c::install(workspace)?;
         python::install(workspace)?;
         javascript::install(workspace)?;
         fuzz::CARGO_FUZZ.install(workspace)?;

@@ -22,6 +22,11 @@ pub(crate) fn steps(options: TestOptions) -> Vec<Step> {
         let mut cargo = command::cargo(&workspace.root);
         command::run(cargo.args(["build", "--release", "--package", "parlance-server"]))
     }));
+    let advice = "mend the compile error above";
+    steps.push(Step::new("embedded client", advice, |workspace| {
+        let mut cargo = command::cargo(&workspace.root);
+        command::run(cargo.args(["build", "--package", "parlance-embedded-client"]))
+    }));
     let advice = "run one test again with `cargo xtask test --no-setup --filter NAME`";
     steps.push(Step::new("tests", advice, move |workspace| test(workspace, options.filter.as_deref())));
     steps

@@ -42,8 +42,7 @@ pub struct Plan {
     /// For [`Session::new`](crate::Session::new) or [`resume`](crate::Session::resume). The memory limits have
     /// their defaults; the server may change them.
     pub session: SessionConfig,
-    /// For the CONNACK (5; empty in 3.1.1). Authentication Method and Data and Response Information are the server's
-    /// to add.
+    /// For the CONNACK (5; empty in 3.1.1). Authentication Data and Response Information are the server's to add.
     pub connack: ConnAckProperties,
 }
 
@@ -177,6 +176,8 @@ fn connack_properties(
         subscription_ids_available: Some(true),
         shared_subscription_available: Some(true),
         server_keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+        // MQTT-4.12.0-5 and MQTT-4.12.0-6.
+        authentication_method: session.authentication_method.clone(),
         ..ConnAckProperties::default()
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use parlance_mqtt::{Auth, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Unsubscribe, UserProperties};
+use parlance_mqtt::{
+    Auth, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Unsubscribe, UserProperties,
+};
 
 use crate::Domain;
 

@@ -94,6 +94,17 @@ impl<D: Domain> Parked<D> {
         }
     }
 
+    /// The notes with QoS 1 or 2 that another client may be given in place of this one, in their order: those that were
+    /// not sent, and with QoS 1 those that were not acknowledged (MQTT-4.8.2-4, MQTT-4.8.2-5).
+    pub fn into_notes(self) -> impl Iterator<Item = D::Note> {
+        let sent = self.in_flight.into_iter().filter(|packet| packet.qos == QoS::AtLeastOnce);
+        let sent = sent.filter_map(|packet| match packet.what {
+            ParkedWhat::Note(note) => Some(note),
+            ParkedWhat::Nothing | ParkedWhat::Message { .. } => None,
+        });
+        sent.chain(self.notes.into_iter().map(|(note, _)| note))
+    }
+
     /// Whether nothing would be lost by forgetting it: no packet is in flight, no note is waiting, and no QoS 2
     /// publish of the client waits for its release.
     pub fn is_empty(&self) -> bool {

@@ -61,8 +61,9 @@ struct Ending {
 
 /// The state machine of one client's session while it has a connection. See the crate for how it is driven.
 ///
-/// Between two connections it is [`Parked`]. What a device is owed of its conversations does not live here but
-/// in its cursors: a session may be dropped at any time, at the price that messages come twice.
+/// Between two connections it is [`Parked`](crate::Parked). What a device is owed of its conversations does not
+/// live here but in its cursors: a session may be dropped at any time, at the price that messages with QoS 1 come
+/// twice.
 pub struct Session<D: Domain> {
     config: SessionConfig,
     keep_alive: KeepAlive,
@@ -90,6 +91,8 @@ pub struct Session<D: Domain> {
     /// A re-authentication waits for its answer.
     authenticating: bool,
     resync: bool,
+    /// It goes on from an earlier connection, which may have lost the last answer to something.
+    resumed: bool,
     /// The last packet was one too many to go on reading: what the client says since then is not heard.
     deaf: bool,
     /// The client says nothing but that it is there: memory may be given back.

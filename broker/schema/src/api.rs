@@ -596,6 +596,7 @@ request!(
         /// `publish`, `subscribe` or `both`.
         action: String,
         /// A topic filter; `%u` stands for the handle, `%i` for the user id, `%c` for the client id, each a whole level or part of one.
+        /// A client id that cannot stand there (it is empty or has `/`, `+` or `#`) is allowed nothing by it, and denied whatever stands there.
         topic: String,
         /// `true` denies.
         #[serde(default)]

@@ -6,6 +6,7 @@ use crate::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_plugin_api::{
     UnixMillis,
+    access::AccessRules,
     groups::Groups,
     identity::{Accounts, Authenticator, Directory, Operators},
     store::Vault,
@@ -32,6 +33,8 @@ pub struct Context {
     pub operators: Arc<dyn Operators>,
     /// Groups.
     pub groups: Arc<dyn Groups>,
+    /// Who may use which free topics.
+    pub access: Arc<dyn AccessRules>,
     /// Who is here.
     pub hub: Arc<Hub>,
     /// Free topics: who subscribes to what.

@@ -133,7 +133,8 @@ fn abandoned(table: Table, hub: &Hub, key: &[u8], value: &Bytes, now: u64) -> Op
     let (user, device) = (UserId(user.try_into().ok()?), DeviceId(device.try_into().ok()?));
     // A device takes its place in the hub before its session is opened.
     let connected = hub.peers(user).iter().any(|peer| peer.device == device);
-    (!connected).then_some(SessionRecord { ended_ms: now, ..session })
+    // Nobody wrote down what was sent: all of it may have been.
+    (!connected).then_some(SessionRecord { ended_ms: now, queue_sent: u64::MAX, ..session })
 }
 
 fn is_expired(table: Table, value: &Bytes, now: u64) -> bool {

@@ -1,6 +1,6 @@
 //! The `parlance` program: puts the plugins together and hands over to the command line.
 
-use parlance_auth::{Auth, AuthKeys, AuthOptions};
+use parlance_auth::{Access, AccessOptions, Auth, AuthKeys, AuthOptions};
 use parlance_groups::{GroupLimits, GroupPlugin};
 use parlance_history::{Engine, Keyring, SealedVault, StoreOptions};
 use parlance_plugin_api::{identity::Directory, ledger::Ledger, store::Vault};
@@ -9,7 +9,11 @@ use parlance_server::{
     config::{Config, StoreEngine},
     serve::{PluginError, Plugins, Services, Storage},
 };
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -60,6 +64,7 @@ impl Plugins for Standard {
             members_max: u32::try_from(config.limits.group_members_max).unwrap_or(u32::MAX),
             ..GroupLimits::default()
         };
+        let access = Access::open(ledger.clone(), directory.clone(), access_file(config))?;
         let groups = Arc::new(GroupPlugin::new(ledger, vault, directory.clone(), limits));
         Ok(Services {
             authenticator: auth.clone(),
@@ -67,6 +72,7 @@ impl Plugins for Standard {
             accounts: auth.clone(),
             operators: auth,
             groups,
+            access,
             created: if had_keys { Vec::new() } else { vec![admin] },
         })
     }
@@ -78,6 +84,13 @@ impl Plugins for Standard {
 
 fn key_file(config: &Config) -> PathBuf {
     config.data_dir.join("master.keys")
+}
+
+/// The access rules that are named, or those of the data folder if there are some.
+fn access_file(config: &Config) -> AccessOptions {
+    let named = config.access.named_file();
+    let file = named.map_or_else(|| config.data_dir.join("access.toml"), Path::to_owned);
+    AccessOptions { file: Some(file), file_required: named.is_some() }
 }
 
 fn engine(configured: StoreEngine) -> Engine {

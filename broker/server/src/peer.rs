@@ -111,6 +111,9 @@ struct Outbox {
     arrived: Arrived,
     message_bytes: usize,
     live_bytes: usize,
+    /// Live messages that the connection has taken and its client has not.
+    held_live: usize,
+    held_live_bytes: usize,
     waiting: bool,
 }
 
@@ -271,11 +274,35 @@ impl Peer {
         taken
     }
 
-    /// How many more live messages find room, as far as can be seen: none while half of the room for bytes is taken.
+    /// Takes out what was told live and never taken: the connection has ended.
+    pub(crate) fn take_live(&self) -> VecDeque<Arc<FreeDelivery>> {
+        let mut outbox = self.outbox();
+        outbox.live_bytes = 0;
+        std::mem::take(&mut outbox.arrived.live)
+    }
+
+    /// How many more live messages find room, here and at the connection, as far as can be seen: none while half of the
+    /// room for bytes is taken.
     pub(crate) fn live_room(&self) -> usize {
         let outbox = self.outbox();
-        let room = outbox.live_bytes < self.limits.bytes_max / 2;
-        if room { self.limits.messages_max.saturating_sub(outbox.arrived.live.len()) } else { 0 }
+        let bytes = outbox.live_bytes + outbox.held_live_bytes;
+        let messages = outbox.arrived.live.len() + outbox.held_live;
+        let room = bytes < self.limits.bytes_max / 2;
+        if room { self.limits.messages_max.saturating_sub(messages) } else { 0 }
+    }
+
+    /// The connection holds a live message until its client takes it.
+    pub(crate) fn hold_live(&self, bytes: usize) {
+        let mut outbox = self.outbox();
+        outbox.held_live += 1;
+        outbox.held_live_bytes += bytes;
+    }
+
+    /// The connection holds it no longer. One of an earlier connection of the session counts for nothing.
+    pub(crate) fn let_live_go(&self, bytes: usize) {
+        let mut outbox = self.outbox();
+        outbox.held_live = outbox.held_live.saturating_sub(1);
+        outbox.held_live_bytes = outbox.held_live_bytes.saturating_sub(bytes);
     }
 
     /// A step of the session is durable, or failed.

@@ -1,6 +1,6 @@
 //! Following the configuration and the certificates while the server runs.
 //!
-//! SIGHUP reads the configuration again. Listeners, certificates and the limits of admission follow it; what else changed
+//! SIGHUP reads the configuration and the file of access rules again. Listeners, certificates and the limits of admission follow it; what else changed
 //! waits for the next start, and the log says so. A file that is wrong changes nothing. Between signals the certificates
 //! alone are looked at: who renews them need not tell the server.
 
@@ -89,6 +89,10 @@ impl<'a> Reload<'a> {
 
     /// SIGHUP: everything that can change.
     pub(crate) async fn configuration(&mut self) {
+        if let Err(error) = self.context.access.reload() {
+            metrics::counter!("parlance_reloads_failed_total").increment(1);
+            tracing::error!(%error, "SIGHUP: the access rules of the file were not taken; those from before stay");
+        }
         match self.follow().await {
             Ok(changes) => self.tell(&changes),
             Err(error) => {

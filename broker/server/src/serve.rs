@@ -15,6 +15,7 @@ use crate::{
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parlance_mqtt::ReasonCode;
 use parlance_plugin_api::{
+    access::AccessRules,
     groups::Groups,
     identity::{Accounts, Authenticator, Directory, Operators},
     ledger::Ledger,
@@ -55,6 +56,8 @@ pub struct Services {
     pub operators: Arc<dyn Operators>,
     /// Groups.
     pub groups: Arc<dyn Groups>,
+    /// Who may use which free topics.
+    pub access: Arc<dyn AccessRules>,
     /// Files that were made just now.
     pub created: Vec<PathBuf>,
 }
@@ -174,6 +177,7 @@ pub fn run(
     let services =
         plugins.services(&config, ledger.clone(), storage.vault.clone()).map_err(ServeError::Plugin)?;
     topics.set_directory(services.directory.clone());
+    topics.set_access(services.access.clone());
     storage.created.extend(services.created);
     storage.created.extend(listen::make_development_certificates(&config)?);
     let context = Arc::new(Context {
@@ -186,6 +190,7 @@ pub fn run(
         accounts: services.accounts,
         operators: services.operators,
         groups: services.groups,
+        access: services.access,
         hub,
         topics,
         wills: Arc::new(Wills::new(&config.topics)),
@@ -295,6 +300,8 @@ fn serve(
     };
     let mut workers = Workers::start(context, workers).map_err(ServeError::Runtime)?;
     main.block_on(async {
+        // Before anybody can be back.
+        context.wills.take_up(context, context.ledger.take_wills());
         let listeners = Listeners::start(prepared, &mut workers).await;
         let mut reload = Reload::new(context.clone(), routes, read, listeners, &mut workers);
         let expiry = tokio::spawn(crate::expiry::run(context.clone()));

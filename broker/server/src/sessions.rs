@@ -50,8 +50,8 @@ pub(crate) struct Opened {
     pub(crate) discarded: bool,
     pub(crate) began_ms: u64,
     pub(crate) subscriptions: Vec<StoredSubscription>,
-    /// No entry of its queue behind this one was sent; `None` when that is not known.
-    pub(crate) queue_sent: Option<u64>,
+    /// No entry of its queue behind this one was sent, as far as that is known.
+    pub(crate) queue_sent: u64,
     /// A device of the user that was forgotten to make room.
     pub(crate) forgotten: Option<DeviceId>,
 }
@@ -65,7 +65,8 @@ impl Opened {
         Self {
             present: true,
             began_ms: session.began_ms,
-            queue_sent: (session.ended_ms > 0).then_some(session.queue_sent),
+            // Where the server went before the connection, nobody wrote it down.
+            queue_sent: if session.ended_ms > 0 { session.queue_sent } else { u64::MAX },
             subscriptions: session.subscriptions,
             ..Self::default()
         }
@@ -79,8 +80,8 @@ pub(crate) struct Left {
     pub(crate) expiry_s: u32,
     /// The will waits for its delay.
     pub(crate) will_waits: bool,
-    /// The last entry of the queue that was sent, if one was.
-    pub(crate) queue_sent: Option<u64>,
+    /// No entry of the queue behind this one was sent.
+    pub(crate) queue_sent: u64,
 }
 
 fn flat(error: TransactError<StoreError>) -> LedgerError {
@@ -276,7 +277,7 @@ pub(crate) async fn close(ledger: &dyn Ledger, owner: &Owner, left: Left) -> Res
                     expiry_s: left.expiry_s,
                     ended_ms: now,
                     will: session.will.filter(|_| left.will_waits),
-                    queue_sent: session.queue_sent.max(left.queue_sent.unwrap_or_default()),
+                    queue_sent: left.queue_sent,
                     ..session
                 };
                 tx.put(Table::Sessions, &key.bytes(), &session.encode_to_vec());

@@ -51,6 +51,8 @@ pub(super) struct World {
     pub(super) session: Session<Chat>,
     /// Close came out.
     pub(super) closed: bool,
+    /// Nothing was said since the last poll round.
+    pub(super) polled: bool,
     pub(super) alive: [Rc<()>; 2],
     pub(super) log: [Vec<Record>; CONVERSATIONS],
     pub(super) cursors: [u64; CONVERSATIONS],
@@ -104,6 +106,7 @@ impl World {
             now: Millis(1),
             session,
             closed: false,
+            polled: false,
             alive: [Rc::new(()), Rc::new(())],
             log: [Vec::new(), Vec::new()],
             cursors: bases,
@@ -448,11 +451,13 @@ impl World {
         if self.session.is_closed() || !self.session.accepts_input() {
             return;
         }
-        if matches!(packet, Packet::Publish(_)) {
-            // Some are answered at once: what is unanswered must be known to tell a repeat.
+        if matches!(packet, Packet::Publish(_) | Packet::PubComp(_)) {
+            // What they mean depends on what was answered.
             self.pump();
         }
-        let violated = self.heed(&packet);
+        // What was said since then may have been answered: the model sees that only when it is polled.
+        let violated = self.heed(&packet) && std::mem::take(&mut self.polled);
+        self.polled = false;
         self.session.handle_packet(packet, self.now);
         assert!(!violated || self.session.is_closed(), "a violation ends the connection");
     }
@@ -465,7 +470,8 @@ impl World {
         self.receipts.retain(|id| *id != packet_id);
     }
 
-    /// What the model knows of a packet of the client. Returns whether it must end the connection.
+    /// What the model knows of a packet of the client. Returns whether it must end the connection. Of packets of an
+    /// earlier connection that is not known: the session may have given them up without a word.
     fn heed(&mut self, packet: &Packet) -> bool {
         match packet {
             Packet::Publish(publish) => {
@@ -476,15 +482,15 @@ impl World {
                 }
                 false
             }
-            Packet::PubAck(ack) => match self.open.get(&ack.packet_id).map(|open| open.qos) {
-                Some(QoS::ExactlyOnce) => true,
+            Packet::PubAck(ack) => match self.open.get(&ack.packet_id) {
+                Some(open) if open.qos == QoS::ExactlyOnce => open.live,
                 _ => {
                     self.settle(ack.packet_id);
                     false
                 }
             },
             Packet::PubRec(ack) => match self.open.get_mut(&ack.packet_id) {
-                Some(open) if open.qos != QoS::ExactlyOnce => true,
+                Some(open) if open.qos != QoS::ExactlyOnce => open.live,
                 Some(_) if ack.reason.is_error() => {
                     self.settle(ack.packet_id);
                     false
@@ -505,12 +511,12 @@ impl World {
                 }
                 false
             }
-            Packet::PubComp(ack) => match self.open.get(&ack.packet_id).map(|open| open.stage) {
-                Some(Stage::Released) => {
+            Packet::PubComp(ack) => match self.open.get(&ack.packet_id) {
+                Some(open) if open.stage == Stage::Released => {
                     self.settle(ack.packet_id);
                     false
                 }
-                Some(_) => true,
+                Some(open) => open.live,
                 None => false,
             },
             Packet::Connect(_)

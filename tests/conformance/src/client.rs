@@ -176,7 +176,8 @@ impl Client {
     pub(crate) async fn unsubscribe(&mut self, filters: &[&str]) -> Outcome<UnsubAck> {
         let packet_id = self.fresh_id();
         let filters = filters.iter().map(|filter| topic_filter(filter)).collect();
-        self.send(&Packet::Unsubscribe(Unsubscribe { packet_id, filters, user_properties: Vec::new() })).await?;
+        self.send(&Packet::Unsubscribe(Unsubscribe { packet_id, filters, user_properties: Vec::new() }))
+            .await?;
         self.unsuback(packet_id).await
     }
 
@@ -219,7 +220,11 @@ impl Client {
     async fn frame(&mut self) -> Outcome<Option<Bytes>> {
         loop {
             if let Some(length) = frame_length(&self.buffer, self.version)? {
-                ensure!(length <= self.bytes_max as usize, "a packet of {length} bytes, {} allowed", self.bytes_max);
+                ensure!(
+                    length <= self.bytes_max as usize,
+                    "a packet of {length} bytes, {} allowed",
+                    self.bytes_max
+                );
                 if self.buffer.len() >= length {
                     return Ok(Some(self.buffer.split_to(length).freeze()));
                 }
@@ -245,9 +250,14 @@ impl Client {
             Packet::ConnAck(connack) => self.accepted = !connack.reason.is_error(),
             Packet::Auth(_) => {}
             other if !self.accepted => violation!("{} before an accepting CONNACK", name(other)),
-            Packet::Disconnect(_) if self.version == Version::V3 => violation!("a DISCONNECT from a 3.1.1 server"),
+            Packet::Disconnect(_) if self.version == Version::V3 => {
+                violation!("a DISCONNECT from a 3.1.1 server")
+            }
             Packet::Disconnect(disconnect) => {
-                ensure!(disconnect.session_expiry_s.is_none(), "Session Expiry Interval in a server's DISCONNECT");
+                ensure!(
+                    disconnect.session_expiry_s.is_none(),
+                    "Session Expiry Interval in a server's DISCONNECT"
+                );
                 self.disconnect = Some(disconnect.clone());
             }
             Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => {
@@ -448,7 +458,8 @@ impl Client {
 /// Whether a reason is one of those expected. Malformed Packet and Protocol Error stand for each other unless the server
 /// is judged strictly: no statement demands the one or the other, only the text around them does.
 pub(crate) fn fits(reason: ReasonCode, expected: &[ReasonCode], strict: bool) -> bool {
-    let general = |reason: &ReasonCode| matches!(reason, ReasonCode::MalformedPacket | ReasonCode::ProtocolError);
+    let general =
+        |reason: &ReasonCode| matches!(reason, ReasonCode::MalformedPacket | ReasonCode::ProtocolError);
     expected.contains(&reason) || !strict && general(&reason) && expected.iter().any(general)
 }
 

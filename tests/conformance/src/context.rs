@@ -6,14 +6,15 @@ use crate::{
     outcome::{ensure, violation},
 };
 use bytes::Bytes;
-use parlance_mqtt::{
-    ConnAck, Connect, Packet, Publish, PublishProperties, QoS, ReasonCode, Version, Will,
-};
+use parlance_mqtt::{ConnAck, Connect, Packet, Publish, PublishProperties, QoS, ReasonCode, Version, Will};
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU32, Ordering},
 };
 use uuid::Uuid;
+
+/// The random part of the names of a test.
+pub(crate) const RANDOM_CHARS: usize = 12;
 
 /// Sessions that should outlive a connection are asked to stay this long, seconds.
 pub(crate) const SESSION_S: u32 = 120;
@@ -60,7 +61,7 @@ struct Left {
 
 impl Context {
     pub(crate) fn new(target: Target, version: Version) -> Self {
-        let random = Uuid::new_v4().simple().to_string()[..12].to_owned();
+        let random = Uuid::new_v4().simple().to_string()[..RANDOM_CHARS].to_owned();
         Self { target, version, random, clients: AtomicU32::new(0), left: Mutex::default() }
     }
 

@@ -2,8 +2,8 @@
 
 use clap::{Args, Parser, Subcommand};
 use parlance_conformance::{
-    Column, Deviations, Endpoint, Manifest, ManifestError, Options, ReportError, Results, Target, Transport, Trust, Verdict, insert,
-    markdown, run, write,
+    Column, Deviations, Endpoint, Manifest, ManifestError, Options, ReportError, Results, Target, Transport,
+    Trust, Verdict, insert, markdown, run, write,
 };
 use parlance_mqtt::Version;
 use std::{io, net::ToSocketAddrs, path::PathBuf, process::ExitCode};

@@ -1,6 +1,9 @@
 //! Results as files: JSON for machines, a Markdown table for people.
 
-use crate::{Coverage, Manifest, ManifestError, Results, Test, Verdict, runner::version_name, tests};
+use crate::{
+    Coverage, Manifest, ManifestError, Results, Test, Verdict, context::RANDOM_CHARS, runner::version_name,
+    tests,
+};
 use parlance_mqtt::Version;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Write, fs, io, path::Path, time::Duration};
@@ -138,7 +141,8 @@ impl Results {
             };
             Entry { verdict: verdict.to_owned(), why: why.to_owned() }
         };
-        let tests = self.tests.iter().map(|((version, name), verdict)| (format!("{version}/{name}"), entry(verdict)));
+        let tests =
+            self.tests.iter().map(|((version, name), verdict)| (format!("{version}/{name}"), entry(verdict)));
         let content = File {
             took_ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
             tests: tests.collect(),
@@ -234,7 +238,9 @@ fn table(out: &mut String, manifest: &Manifest, columns: &[Column]) {
     let _ = writeln!(out, "| --- | --- | --- |{}", " --- |".repeat(columns.len()));
     for (id, statement) in &manifest.statements {
         let proof = match &statement.coverage {
-            Coverage::Tests(tests) => tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join(", "),
+            Coverage::Tests(tests) => {
+                tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join(", ")
+            }
             Coverage::Reason(reason) => format!("*{}*", cell(reason)),
         };
         let _ = write!(out, "| {id} | {} | {proof} |", cell(&statement.summary));
@@ -255,21 +261,36 @@ fn notes(out: &mut String, manifest: &Manifest, columns: &[Column]) {
     let version = version_name(manifest.version);
     for column in columns {
         let of_version = column.results.tests.iter().filter(|((v, _), _)| *v == version);
-        let open: Vec<(&str, &Verdict)> =
-            of_version.filter(|(_, verdict)| **verdict != Verdict::Pass).map(|((_, name), v)| (*name, v)).collect();
+        let open: Vec<(&str, &Verdict)> = of_version
+            .filter(|(_, verdict)| **verdict != Verdict::Pass)
+            .map(|((_, name), v)| (*name, v))
+            .collect();
         if open.is_empty() {
             continue;
         }
         let _ = write!(out, "\n{} ({version}), what was seen:\n\n", column.name);
         for (name, verdict) in open {
-            let _ = writeln!(out, "* `{name}`: {}", cell(&verdict.to_string()));
+            let _ = writeln!(out, "* `{name}`: {}", cell(&without_names(&verdict.to_string())));
         }
     }
 }
 
-/// Text that does not end a table cell, and no random names: the document changes only when a result does.
+/// Text that does not end a table cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
+}
+
+/// Without the random names of a run, so that a document changes only when a result does.
+fn without_names(text: &str) -> String {
+    let mut parts = text.split("conformance/");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let name = part.len() - part.trim_start_matches(|c: char| c.is_ascii_hexdigit()).len();
+        let rest = if name == RANDOM_CHARS { part.get(name..).unwrap_or_default() } else { part };
+        out.push_str(if name == RANDOM_CHARS { "conformance/…" } else { "conformance/" });
+        out.push_str(rest);
+    }
+    out
 }
 
 /// Puts the tables into a document, between its two marker lines.
@@ -296,4 +317,38 @@ fn read(file: &Path) -> Result<String, ReportError> {
 /// If it cannot be written.
 pub fn write(file: &Path, text: &str) -> Result<(), ReportError> {
     fs::write(file, text).map_err(|source| ReportError::File { file: file.display().to_string(), source })
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn random_names_are_left_out() {
+        let text = "PUBLISH on \"conformance/0123456789ab/t\", conformance/0123 and conformance/abcdefabcdef";
+        let expected = "PUBLISH on \"conformance/…/t\", conformance/0123 and conformance/…";
+        assert_eq!(without_names(text), expected);
+        assert_eq!(without_names("nothing"), "nothing");
+    }
+
+    /// What is written is read again, what a second run completes is what the first could not try.
+    #[test]
+    fn reports_come_back_and_complete_each_other() {
+        let results = |verdict: Verdict| Results {
+            tests: BTreeMap::from([
+                (("v5", "exchange"), verdict),
+                (("v3", "takeover"), Verdict::Fail("x".into())),
+            ]),
+            took: Duration::from_millis(7),
+        };
+        let folder = std::env::temp_dir().join(format!("conformance-report-{}", std::process::id()));
+        let mut first = results(Verdict::Unsupported("no method".into()));
+        first.write_json(&folder).unwrap();
+        let mut read_back = Results::read_json(&folder).unwrap();
+        fs::remove_file(&folder).unwrap();
+        assert_eq!(read_back.tests, first.tests);
+        read_back.complete(results(Verdict::Pass));
+        first.tests.insert(("v5", "exchange"), Verdict::Pass);
+        assert_eq!(read_back.tests, first.tests);
+    }
 }

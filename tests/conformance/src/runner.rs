@@ -1,6 +1,11 @@
 //! Runs the tests of a target beside each other.
 
-use crate::{Failure, Runs, StatementId, Target, Test, context::Context, manifest::{Coverage, Manifest}, tests};
+use crate::{
+    Failure, Runs, StatementId, Target, Test,
+    context::Context,
+    manifest::{Coverage, Manifest},
+    tests,
+};
 use futures_util::{FutureExt, StreamExt, stream};
 use parlance_mqtt::Version;
 use std::{collections::BTreeMap, fmt, panic::AssertUnwindSafe, time::Duration};
@@ -90,9 +95,9 @@ impl Results {
             _ => None,
         });
         let open = verdicts.iter().find(|(_, verdict)| matches!(verdict, Verdict::Unsupported(_)));
-        failed.or_else(|| open.map(|(_, verdict)| (*verdict).clone())).or_else(|| {
-            verdicts.first().map(|_| Verdict::Pass)
-        })
+        failed
+            .or_else(|| open.map(|(_, verdict)| (*verdict).clone()))
+            .or_else(|| verdicts.first().map(|_| Verdict::Pass))
     }
 }
 

@@ -40,6 +40,11 @@ impl Broker {
         }
     }
 
+    /// It is not Parlance.
+    pub(crate) fn is_reference(&self) -> bool {
+        matches!(self, Self::Mosquitto(_))
+    }
+
     /// Where it listens, over all its restarts.
     pub(crate) fn address(&self) -> SocketAddr {
         match self {

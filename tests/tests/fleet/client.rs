@@ -47,7 +47,7 @@ impl Client {
         login: Login,
     ) -> Self {
         let proxy = Proxy::start(server).await;
-        let (link, messages) = (Link::start(kind, version), VecDeque::new());
+        let (link, messages) = (Link::start(kind, version, proxy.connections()), VecDeque::new());
         Self { kind, version, link, proxy, id, login, connected: 0, messages, unsettled: 0, given_up: false }
     }
 

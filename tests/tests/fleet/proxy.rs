@@ -65,6 +65,30 @@ impl Shared {
         self.changed.send_replace(());
         answer
     }
+
+    async fn wait<T>(&self, what: &str, mut find: impl FnMut(&State) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        let search = async {
+            loop {
+                changed.borrow_and_update();
+                if let Some(found) = find(&self.state()) {
+                    return found;
+                }
+                changed.changed().await.expect("the proxy lives");
+            }
+        };
+        in_time(what, search).await
+    }
+}
+
+/// The connections of a proxy, as they come and go.
+pub(crate) struct Connections(Arc<Shared>);
+
+impl Connections {
+    /// Waits until each of them has ended on both sides.
+    pub(crate) async fn ended(&self) {
+        self.0.wait("the connections end", |state| (state.live == 0).then_some(())).await;
+    }
 }
 
 /// The proxy of one client: its address stays while connections and servers come and go.
@@ -112,7 +136,12 @@ impl Proxy {
 
     /// Waits until each connection has ended on both sides.
     pub(crate) async fn ended(&self) {
-        self.wait_state("the connections end", |state| (state.live == 0).then_some(())).await;
+        self.connections().ended().await;
+    }
+
+    /// For whoever wants to know only when they end.
+    pub(crate) fn connections(&self) -> Connections {
+        Connections(Arc::clone(&self.shared))
     }
 
     /// How many packets were seen: where to look from, later.
@@ -127,7 +156,7 @@ impl Proxy {
 
     /// Waits until `find` finds something in all that was seen.
     pub(crate) async fn wait<T>(&self, what: &str, mut find: impl FnMut(&[Seen]) -> Option<T>) -> T {
-        self.wait_state(what, |state| find(&state.seen)).await
+        self.shared.wait(what, |state| find(&state.seen)).await
     }
 
     /// Waits until a packet of this kind has passed since the mark.
@@ -146,20 +175,6 @@ impl Proxy {
             Packet::ConnAck(connack) => connack.session_present,
             other => panic!("no CONNACK: {other:?}"),
         }
-    }
-
-    async fn wait_state<T>(&self, what: &str, mut find: impl FnMut(&State) -> Option<T>) -> T {
-        let mut changed = self.shared.changed.subscribe();
-        let search = async {
-            loop {
-                changed.borrow_and_update();
-                if let Some(found) = find(&self.shared.state()) {
-                    return found;
-                }
-                changed.changed().await.expect("the proxy lives");
-            }
-        };
-        in_time(what, search).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     broker::Broker,
-    cannot::{Cannot, TABLE},
+    cannot::{Cannot, REFERENCE, TABLE},
     client::Kind,
     stage::Stage,
     steps::{self, Step},
@@ -55,8 +55,10 @@ async fn outcome(broker: &mut Broker, kind: Kind, version: Version, step: &Step)
     if !step.versions.contains(&version) {
         return Outcome::Absent;
     }
-    let is_it = |row: &&Cannot| row.kind == kind && row.step == step.name && row.versions.contains(&version);
-    if let Some(row) = TABLE.iter().find(is_it) {
+    let is_it =
+        |row: &&Cannot| row.kind == kind && row.steps.contains(&step.name) && row.versions.contains(&version);
+    let reference = if broker.is_reference() { REFERENCE } else { &[] };
+    if let Some(row) = TABLE.iter().chain(reference).find(is_it) {
         return Outcome::Cannot(row.why);
     }
     // A step before may have failed while the server was down.

@@ -8,10 +8,15 @@ use parlance_tests::{
         TopicName, Version, Will, encode,
     },
 };
-use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU16,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::watch,
     time::{Instant, interval, timeout_at},
 };
@@ -20,6 +25,8 @@ use tokio::{
 const DRIP: Duration = Duration::from_millis(300);
 /// Accounts of the attackers, who share them.
 const ACCOUNTS: usize = 50;
+/// Addresses that they come from.
+const ADDRESSES: usize = 100;
 /// How long an attacker listens at most.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -120,13 +127,9 @@ pub(crate) const KINDS: [Kind; 29] = [
 ];
 
 impl Kind {
-    /// Whether the broker must end it by itself. The others break no rule that ends a connection: their harm is bounded
-    /// in other ways, and they go when the storm is over.
+    /// Whether the broker must end it by itself. The others go by themselves.
     pub(crate) fn must_be_closed(self) -> bool {
-        !matches!(
-            self,
-            Self::Reset | Self::WillStorm | Self::SubscriptionBomb | Self::PingFlood | Self::ForbiddenFlood
-        )
+        !matches!(self, Self::Reset | Self::WillStorm)
     }
 }
 
@@ -175,11 +178,19 @@ pub(crate) async fn attack(
         Kind::HttpDripping | Kind::HalfUpgrade => target.http,
         _ => target.mqtt,
     };
-    let Ok(mut stream) = TcpStream::connect(address).await else { return Outcome::NotConnected };
+    let Ok(mut stream) = connect_from(index, address).await else { return Outcome::NotConnected };
     tokio::select! {
         outcome = harm(kind, target, index, &mut stream) => outcome,
         _ = over.wait_for(|over| *over) => Outcome::Left,
     }
+}
+
+/// Attackers have addresses of their own: the broker's limits hold for them, and not for those whom it trusts.
+async fn connect_from(index: usize, address: SocketAddr) -> io::Result<TcpStream> {
+    let host = (index % ADDRESSES) as u8;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 66, 0, host), 0).into())?;
+    socket.connect(address).await
 }
 
 async fn harm(kind: Kind, target: &Target, index: usize, stream: &mut TcpStream) -> Outcome {
@@ -237,7 +248,7 @@ async fn logged_in(kind: Kind, stream: &mut TcpStream) -> Outcome {
     until_closed(stream).await
 }
 
-/// Writes as long as the broker takes it; never reads. What a bounded broker does with it is up to it.
+/// Writes as long as the broker takes it, and never reads.
 async fn flood(stream: &mut TcpStream, bytes: &[u8]) -> Outcome {
     // So many rounds and no more: a flood that nothing bounds would measure the machine, not the broker.
     const ROUNDS: usize = 64;

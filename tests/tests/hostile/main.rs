@@ -26,6 +26,10 @@ const STORM_MESSAGES: u64 = 50;
 const CLOSED_WITHIN: Duration = Duration::from_secs(90);
 /// From the first packet to a CONNECT that is let in, milliseconds: short, so that the test is.
 const CONNECT_TIMEOUT_MS: u64 = 4_000;
+/// What one attacker may say in a second, packets and bytes, and for how long it may want to say more.
+const PACKETS_PER_SECOND_MAX: u32 = 50;
+const BYTES_PER_SECOND_MAX: u32 = 65_536;
+const OVER_RATE_S_MAX: u32 = 5;
 /// What the storm may add to the broker's memory, bytes.
 const MEMORY_ADDED_MAX: u64 = 512 << 20;
 /// Descriptors that are open for other reasons than connections may come and go (segments of the store).
@@ -37,7 +41,12 @@ async fn ten_thousand_hostile_connections_cost_the_others_nothing() {
     let server = Server::start(
         Server::options()
             .set("LIMITS__CONNECT_TIMEOUT_MS", CONNECT_TIMEOUT_MS)
-            .set("LIMITS__WRITE_TIMEOUT_MS", 5_000),
+            .set("LIMITS__WRITE_TIMEOUT_MS", 5_000)
+            // The pairs come from an address that is trusted, the attackers do not.
+            .set("LIMITS__TRUSTED_ADDRESSES", "127.0.0.1/32")
+            .set("LIMITS__PACKETS_PER_SECOND_MAX", PACKETS_PER_SECOND_MAX)
+            .set("LIMITS__BYTES_PER_SECOND_MAX", BYTES_PER_SECOND_MAX)
+            .set("LIMITS__OVER_RATE_S_MAX", OVER_RATE_S_MAX),
     )
     .await;
     let target = Arc::new(Target::prepare(&server).await);

@@ -1,25 +1,32 @@
 //! Debian packages.
 //!
-//! Only `mosquitto-clients` is taken of mosquitto: the broker's package starts a service on port 1883, the port that
-//! `cargo run --release` is about to use.
+//! The package of the mosquitto broker would start a service on port 1883, the port that `cargo run --release` is about
+//! to use. It is kept from that while it is installed; the tests start the program themselves.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use super::SetupError;
 use crate::{command, workspace::Workspace};
 
 const PART: &str = "Debian packages";
 
-/// A program that tests start, and the package that brings it.
+/// A program that tests start, or a file that they need, and the package that brings it.
 struct Program {
     name: &'static str,
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 16] = [
     Program { name: "curl", package: "curl" },
     Program { name: "mosquitto_pub", package: "mosquitto-clients" },
     Program { name: "mosquitto_sub", package: "mosquitto-clients" },
+    // What the conformance suite compares with.
+    Program { name: BROKER, package: BROKER },
+    // The clients in C.
+    Program { name: "cc", package: "gcc" },
+    Program { name: "/usr/include/mosquitto.h", package: "libmosquitto-dev" },
+    Program { name: "/usr/include/MQTTClient.h", package: "libpaho-mqtt-dev" },
+    Program { name: "/usr/include/cjson/cJSON.h", package: "libcjson-dev" },
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
@@ -30,6 +37,12 @@ const PROGRAMS: [Program; 11] = [
     Program { name: "mount", package: "mount" },
     Program { name: "umount", package: "mount" },
 ];
+
+/// The program and the package of the reference broker.
+const BROKER: &str = "mosquitto";
+
+/// What Debian asks before it starts a service (policy-rc.d).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs the packages of the programs that are missing.
 pub(super) fn install(_: &Workspace) -> Result<(), SetupError> {
@@ -48,13 +61,35 @@ pub(super) fn install(_: &Workspace) -> Result<(), SetupError> {
     }
     apt(&["update"], &[])?;
     println!("      {PART}: installing (Node.js with npm takes some minutes)");
-    apt(&["install", "--yes", "--no-install-recommends"], &packages)?;
+    without_services(packages.contains(&BROKER), || {
+        apt(&["install", "--yes", "--no-install-recommends"], &packages)
+    })?;
     let missing: Vec<&Program> = missing.into_iter().filter(|program| !is_there(program)).collect();
     if missing.is_empty() { Ok(()) } else { Err(SetupError::StillMissing { programs: names(&missing) }) }
 }
 
+/// A daemon may be where only administrators look.
 fn is_there(program: &Program) -> bool {
-    command::find(program.name).is_some()
+    command::find(program.name).is_some() || Path::new("/usr/sbin").join(program.name).is_file()
+}
+
+/// Installs while no package may start a service, unless this machine has a rule about that already.
+fn without_services(
+    wanted: bool,
+    install: impl FnOnce() -> Result<(), SetupError>,
+) -> Result<(), SetupError> {
+    if !wanted || Path::new(POLICY).exists() {
+        return install();
+    }
+    let failed = |source| SetupError::Command { part: PART, source };
+    let forbid = format!("printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}");
+    command::run_quietly(as_root()?.args(["sh", "-c", &forbid])).map_err(failed)?;
+    let installed = install();
+    command::run_quietly(as_root()?.args(["rm", POLICY])).map_err(failed)?;
+    // For the next start of the machine, where it has such a thing.
+    let disable = "! command -v systemctl > /dev/null || systemctl disable --quiet mosquitto || true";
+    command::run_quietly(as_root()?.args(["sh", "-c", disable])).map_err(failed)?;
+    installed
 }
 
 fn names(programs: &[&Program]) -> String {
@@ -66,17 +101,22 @@ fn python_makes_environments() -> bool {
     command::succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"]))
 }
 
+/// `env`, by whoever may install packages.
+fn as_root() -> Result<Command, SetupError> {
+    let failed = |source| SetupError::Command { part: PART, source };
+    let user = command::output(Command::new("id").arg("--user")).map_err(failed)?;
+    if user.trim_ascii() == b"0" {
+        return Ok(Command::new("env"));
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.arg("env");
+    Ok(sudo)
+}
+
 /// Runs apt-get as root, waiting for another apt that holds the lock.
 fn apt(action: &[&str], packages: &[&str]) -> Result<(), SetupError> {
     let failed = |source| SetupError::Command { part: PART, source };
-    let user = command::output(Command::new("id").arg("--user")).map_err(failed)?;
-    let mut apt = if user.trim_ascii() == b"0" {
-        Command::new("env")
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.arg("env");
-        sudo
-    };
+    let mut apt = as_root()?;
     apt.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]);
     apt.args(["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3", "-o", "Dpkg::Use-Pty=0"])
         .args(action)

@@ -1,11 +1,11 @@
-//! paho-mqtt, in a virtual environment under the tools folder.
+//! paho-mqtt and aiomqtt, in a virtual environment under the tools folder.
 
 use std::{fs, process::Command};
 
 use super::{SetupError, is_current};
 use crate::{command, workspace::Workspace};
 
-const PART: &str = "paho-mqtt";
+const PART: &str = "paho-mqtt and aiomqtt";
 
 /// Makes the environment anew when the requirements changed since it was made.
 pub(super) fn install(workspace: &Workspace) -> Result<(), SetupError> {

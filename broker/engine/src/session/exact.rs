@@ -92,7 +92,10 @@ impl<D: Domain> Session<D> {
             Released::Now if self.config.durable => self.control.push_back(Output::Complete { packet_id }),
             Released::Now => self.send_pubcomp(Ack::success(packet_id)),
             Released::Later => {}
-            // No error where a session was lost (MQTT-3.6.2.1): the client comes to its end.
+            // Most likely its PUBCOMP was lost with an earlier connection. 0x92 is no error then (MQTT-3.7.2.1), but
+            // libraries hand it on as a publish that failed, which whoever wrote it would send again.
+            Released::Unknown if self.resumed => self.send_pubcomp(Ack::success(packet_id)),
+            // The client comes to its end.
             Released::Unknown => self.send_pubcomp(self.not_found(packet_id)),
         }
     }

@@ -40,6 +40,7 @@ impl<D: Domain> Session<D> {
         let mut session = Self::with_window(config, now, Inflight::resume(packets.collect(), next, sent));
         session.catch_up = catch_up;
         session.restore = Restore::of(&session.inflight).map(Box::new);
+        session.resumed = true;
         session.received = Received::resume(received.into_vec());
         session.notes = notes.into_iter().collect();
         session
@@ -52,6 +53,7 @@ impl<D: Domain> Session<D> {
             retry_at: None,
             received: Received::new(),
             requests: 0,
+            resumed: false,
             control: VecDeque::new(),
             inflight,
             restore: None,

@@ -125,6 +125,19 @@ fn mqtt_4_3_3_11_a_pubrel_of_nothing_comes_to_its_end() {
     }
 }
 
+/// 0x92 would be no error (MQTT-3.7.2.1), but client libraries tell it as one.
+#[test]
+fn a_pubrel_whose_pubcomp_was_lost_is_complete() {
+    let mut old = with(Version::V5);
+    accepted(&mut old, 1);
+    say(&mut old, [pubrel(1)]);
+    old.completed(id(1));
+    assert_eq!(story(&mut old), ["Complete(1)", "PUBCOMP 1"]);
+    let mut session: TestSession = Session::resume(old.park(), config(Version::V5), NOW);
+    say(&mut session, [pubrel(1)]);
+    assert_eq!(story(&mut session), ["PUBCOMP 1"]);
+}
+
 #[test]
 fn a_pubrel_that_comes_again() {
     let mut session = with(Version::V5);

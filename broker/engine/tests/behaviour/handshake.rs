@@ -91,6 +91,8 @@ fn mqtt_4_12_0_1_unknown_authentication_methods_are_refused() {
     assert_eq!(refusal(&by(Version::V5, b"")), ReasonCode::BadAuthenticationMethod);
     let agreed = plan(&by(Version::V5, b"token")).session.authentication_method;
     assert_eq!(agreed, Some(Bytes::from_static(b"token")));
+    assert_eq!(plan(&by(Version::V5, b"token")).connack.authentication_method, agreed, "MQTT-4.12.0-5");
+    assert_eq!(plan(&connect(Version::V5)).connack.authentication_method, None, "MQTT-4.12.0-6");
     assert_eq!(plan(&connect(Version::V5)).session.authentication_method, None);
 }
 

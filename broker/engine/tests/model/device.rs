@@ -38,9 +38,13 @@ pub(crate) struct Link {
     pub(crate) wire: VecDeque<(Option<PacketId>, Carried)>,
     /// Received, not yet acknowledged.
     pub(crate) unacknowledged: VecDeque<PacketId>,
-    /// QoS 1 packets sent on this connection and not acknowledged.
-    pub(crate) in_flight: usize,
-    /// A QoS 1 packet without DUP was sent.
+    /// Packets with QoS 1 or 2 sent on this connection and not acknowledged.
+    pub(crate) in_flight: HashSet<PacketId>,
+    /// QoS 2 messages that the client has, of which the storage is to know.
+    pub(crate) releases: Vec<PacketId>,
+    /// PUBRELs without PUBCOMP.
+    pub(crate) pubrels: Vec<PacketId>,
+    /// A packet with QoS 1 or 2 without DUP was sent.
     pub(crate) fresh: bool,
     /// Last seq of each conversation and channel on this connection.
     pub(crate) last: HashMap<(usize, u8), u64>,
@@ -57,7 +61,9 @@ impl Link {
             restore: None,
             wire: VecDeque::new(),
             unacknowledged: VecDeque::new(),
-            in_flight: 0,
+            in_flight: HashSet::new(),
+            releases: Vec::new(),
+            pubrels: Vec::new(),
             fresh: false,
             last: HashMap::new(),
             last_note: None,
@@ -69,13 +75,15 @@ pub(crate) struct Device {
     pub(crate) user: u8,
     pub(crate) channels: Channels,
     pub(crate) acknowledged_channels: Channels,
+    /// Those of them with QoS 2.
+    pub(crate) exact_channels: Channels,
     pub(crate) config: SessionConfig,
     pub(crate) link: Option<Link>,
     pub(crate) parked: Option<Parked<Chat>>,
     /// The device's cursors: in memory, and as written down.
     pub(crate) cursors: [u64; CONVERSATIONS],
     pub(crate) saved: [u64; CONVERSATIONS],
-    /// QoS 1 packets of this session that were sent and not acknowledged.
+    /// Packets of this session that were sent and not acknowledged.
     pub(crate) open: HashMap<PacketId, Carried>,
     /// What reached the client.
     pub(crate) got: HashSet<Carried>,
@@ -87,12 +95,13 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(user: u8, channels: &[(u8, QoS)], send_window: u16, memory: usize) -> Self {
-        let acknowledged =
-            channels.iter().filter(|(_, qos)| *qos == QoS::AtLeastOnce).map(|(channel, _)| *channel);
+        let from =
+            |least: QoS| channels.iter().filter(move |(_, qos)| *qos >= least).map(|(channel, _)| *channel);
         Self {
             user,
             channels: channels.iter().map(|(channel, _)| *channel).collect(),
-            acknowledged_channels: acknowledged.collect(),
+            acknowledged_channels: from(QoS::AtLeastOnce).collect(),
+            exact_channels: from(QoS::ExactlyOnce).collect(),
             config: SessionConfig {
                 version: Version::V5,
                 send_window,
@@ -142,8 +151,7 @@ impl Device {
             }
         };
         for channel in 0..Channels::COUNT {
-            let acknowledged = self.acknowledged_channels.contains(channel);
-            session.set_channel_qos(channel, if acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce });
+            session.set_channel_qos(channel, self.channel_qos(channel));
         }
         self.link = Some(Link::new(session));
     }
@@ -160,16 +168,53 @@ impl Device {
         }
     }
 
+    pub(crate) fn channel_qos(&self, channel: u8) -> QoS {
+        match (self.exact_channels.contains(channel), self.acknowledged_channels.contains(channel)) {
+            (true, _) => QoS::ExactlyOnce,
+            (false, true) => QoS::AtLeastOnce,
+            (false, false) => QoS::AtMostOnce,
+        }
+    }
+
     pub(crate) fn acknowledge(&mut self, start: usize, count: usize, now: Millis) {
+        self.complete(now);
+        let exact = self.exact_channels;
         let Some(link) = &mut self.link else { return };
         for _ in 0..count {
             let index = start.min(link.unacknowledged.len().saturating_sub(1));
             let Some(packet_id) = link.unacknowledged.remove(index) else { return };
-            let carried = self.open.remove(&packet_id).expect("a packet that is acknowledged was sent");
-            self.done.insert(carried);
-            link.in_flight -= 1;
-            link.session.handle_packet(Packet::PubAck(Ack::success(packet_id)), now);
+            let carried = *self.open.get(&packet_id).expect("a packet that is acknowledged was sent");
+            let ack = Ack::success(packet_id);
+            if matches!(carried, Carried::Message { channel, .. } if exact.contains(channel)) {
+                link.session.handle_packet(Packet::PubRec(ack), now);
+            } else {
+                self.open.remove(&packet_id);
+                self.done.insert(carried);
+                link.in_flight.remove(&packet_id);
+                link.session.handle_packet(Packet::PubAck(ack), now);
+            }
             assert_eq!(link.session.counters().unknown_acks, 0, "{packet_id} was in flight");
+        }
+    }
+
+    /// Answers the PUBRELs.
+    fn complete(&mut self, now: Millis) {
+        let Some(link) = &mut self.link else { return };
+        for packet_id in std::mem::take(&mut link.pubrels) {
+            let carried = self.open.remove(&packet_id).expect("a packet that is released was sent");
+            self.done.insert(carried);
+            link.in_flight.remove(&packet_id);
+            link.session.handle_packet(Packet::PubComp(Ack::success(packet_id)), now);
+            assert_eq!(link.session.counters().unknown_acks, 0, "{packet_id} was in flight");
+        }
+    }
+
+    /// The storage knows which QoS 2 messages the client has.
+    pub(crate) fn release(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        // The order of the PUBRELs is the engine's matter.
+        for packet_id in std::mem::take(&mut link.releases).into_iter().rev() {
+            link.session.released(packet_id);
         }
     }
 }

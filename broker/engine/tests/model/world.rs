@@ -45,7 +45,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        use QoS::{AtLeastOnce, AtMostOnce};
+        use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
         let mut world = Self {
             now: Millis(1),
             conversations: vec![Conversation::new(); CONVERSATIONS],
@@ -55,10 +55,10 @@ impl World {
             devices: vec![
                 Device::new(0, &[(0, AtLeastOnce)], 2, 4),
                 Device::new(0, &[(0, AtLeastOnce), (3, AtLeastOnce)], 3, 1),
-                Device::new(1, &[(1, AtLeastOnce)], 1, 2),
+                Device::new(1, &[(1, ExactlyOnce)], 2, 2),
                 Device::new(1, &[(0, AtMostOnce), (2, AtLeastOnce)], 4, 8),
                 Device::new(1, &[(7, AtMostOnce)], 1, 3),
-                Device::new(2, &[(0, AtLeastOnce), (1, AtLeastOnce)], 1, 5),
+                Device::new(2, &[(0, AtLeastOnce), (1, ExactlyOnce)], 1, 5),
             ],
             notes: 0,
         };
@@ -353,7 +353,10 @@ impl World {
         self.pump(device);
     }
 
+    /// The storage answers: messages that were asked for, and that QoS 2 messages need not be sent again.
     fn answer_restore(&mut self, device: usize) {
+        self.devices[device].release();
+        self.pump(device);
         let user = self.devices[device].user;
         let Some(wanted) = self.devices[device].link.as_mut().and_then(|link| link.restore.take()) else {
             return;

@@ -83,10 +83,15 @@ codes! {
     BadPassword = "bad_password", 400, PayloadFormatInvalid, "Password not valid", "Choose another.";
     /// A scope that does not parse.
     BadScope = "bad_scope", 400, PayloadFormatInvalid, "Scope not valid", "";
+    /// An access rule that is none.
+    BadRule = "bad_rule", 400, PayloadFormatInvalid, "Access rule not valid", "Nothing was changed.";
     /// A limit of accounts, devices, keys or members.
     LimitReached = "limit_reached", 400, QuotaExceeded, "Limit reached", "Ask for less, or remove some.";
     /// The account's kind does not allow it.
     WrongKind = "wrong_kind", 409, ImplementationSpecificError, "Wrong kind of account", "Use another account.";
+    /// Access rules that were made for others than are there.
+    RulesChanged = "rules_changed", 409, ImplementationSpecificError, "Access rules changed meanwhile",
+        "Nothing was changed: read the rules again and repeat the change.";
     /// The handle is taken.
     HandleTaken = "handle_taken", 409, ImplementationSpecificError, "Handle taken", "Choose another.";
     /// The same message id with another body.

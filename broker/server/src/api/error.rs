@@ -4,7 +4,7 @@ use super::{address::AddressError, code::Code};
 use crate::ledger::SendRefusal;
 use parlance_mqtt::ReasonCode;
 use parlance_plugin_api::{
-    groups::GroupError, identity::Action, identity::AuthError, ledger::LedgerError, store::StoreError,
+    access::AccessError, groups::GroupError, identity::Action, identity::AuthError, ledger::LedgerError, store::StoreError,
 };
 use parlance_schema::{PayloadError, api::Problem, topic::TopicError};
 use thiserror::Error;
@@ -91,6 +91,9 @@ pub enum ApiError {
     /// Refused by the groups plugin.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// Access rules were refused.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Not committed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -163,6 +166,7 @@ impl ApiError {
             Self::Topic(_) | Self::TopicTooDeep { .. } => Code::BadTopic,
             Self::Auth(error) => auth_code(error),
             Self::Group(error) => group_code(error),
+            Self::Access(error) => access_code(error),
             Self::Ledger(error) => ledger_code(error),
             Self::Store(StoreError::Full) => Code::DiskFull,
             Self::Store(_) | Self::TaskEnded => Code::Internal,
@@ -266,6 +270,16 @@ fn group_code(error: &GroupError) -> Code {
     }
 }
 
+fn access_code(error: &AccessError) -> Code {
+    match error {
+        AccessError::Rule { .. } => Code::BadRule,
+        AccessError::TooMany { .. } | AccessError::TooLarge { .. } => Code::LimitReached,
+        AccessError::Changed { .. } => Code::RulesChanged,
+        AccessError::Ledger(error) => ledger_code(error),
+        AccessError::Internal => Code::Internal,
+    }
+}
+
 fn ledger_code(error: &LedgerError) -> Code {
     match error {
         LedgerError::Full => Code::DiskFull,
@@ -278,6 +292,7 @@ fn ledger_code(error: &LedgerError) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parlance_plugin_api::access::RuleProblem;
     use parlance_schema::HandleError;
 
     /// Every refusal of the ports with the code that clients see.
@@ -332,6 +347,12 @@ mod tests {
             (GroupError::HandleTaken.into(), Code::HandleTaken),
             (GroupError::TooMany(9).into(), Code::LimitReached),
             (GroupError::BatchTooLarge(9).into(), Code::LimitReached),
+            (AccessError::Rule { number: 1, problem: RuleProblem::Reserved }.into(), Code::BadRule),
+            (AccessError::TooMany { rules_max: 9 }.into(), Code::LimitReached),
+            (AccessError::TooLarge { bytes_max: 9 }.into(), Code::LimitReached),
+            (AccessError::Changed { revision: 9 }.into(), Code::RulesChanged),
+            (AccessError::Ledger(LedgerError::Full).into(), Code::DiskFull),
+            (AccessError::Internal.into(), Code::Internal),
             (ApiError::TaskEnded, Code::Internal),
             (ApiError::NotReady("no".into()), Code::NotReady),
         ];

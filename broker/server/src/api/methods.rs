@@ -1,6 +1,6 @@
 //! The table of methods.
 
-use super::{ApiError, Caller, Input, accounts, groups, messages, operators, verify};
+use super::{ApiError, Caller, Input, access, accounts, groups, messages, operators, verify};
 use crate::context::Context;
 use futures_util::future::BoxFuture;
 use parlance_plugin_api::identity::Action;
@@ -205,6 +205,14 @@ pub const METHODS: &[Method] = &[
         "Lists the API keys of a service account.", r#"{"user": "@bot"}"#),
     method!("admin.revokeApiKey", Post, Allowed(Administer), operators::revoke_api_key, RevokeApiKeyRequest => Done,
         "Ends an API key; connections that use it are closed.", r#"{"id": "…"}"#),
+    method!("admin.accessRules", Get, Allowed(Administer), access::rules, AccessRulesRequest => AccessRules,
+        "The access rules of free topics: those of the file, then those that calls have set.", "{}"),
+    method!("admin.setAccessRules", Post, Allowed(Administer), access::set, SetAccessRulesRequest => AccessRules,
+        "Replaces the access rules that calls have set. Live at once, for connected clients too.",
+        r#"{"rules": [{"who": "service", "action": "publish", "topic": "app/sensors/%u/#"}], "revision": 3}"#),
+    method!("admin.checkAccess", Get, Allowed(Administer), access::check, CheckAccessRequest => AccessChecked,
+        "What the access rules say about somebody and a topic.",
+        r#"{"user": "@sensor-1", "action": "publish", "topic": "app/sensors/sensor-1/temperature"}"#),
     method!("admin.verifyStore", Post, Allowed(Administer), verify::verify_store, VerifyStoreRequest => Verified,
         "Opens every record of a stretch of the store and reports what is damaged.", "{}"),
 ];
@@ -262,11 +270,14 @@ mod tests {
             "admin.createApiKey",
             "admin.apiKeys",
             "admin.revokeApiKey",
+            "admin.accessRules",
+            "admin.setAccessRules",
+            "admin.checkAccess",
             "admin.verifyStore",
         ] {
             assert!(METHODS.iter().any(|method| method.name == name), "{name}");
         }
-        assert_eq!(METHODS.len(), 25);
+        assert_eq!(METHODS.len(), 28);
     }
 
     fn admitted(principal: Option<&Principal>) -> HashSet<&'static str> {

@@ -3,6 +3,7 @@
 //! [`METHODS`] is the table: a name, who may call it, what it takes and what it answers. HTTP routes, RPC and the
 //! OpenAPI document all follow from it. Requests and answers are those of [`parlance_schema::api`].
 
+mod access;
 mod accounts;
 pub mod address;
 mod code;

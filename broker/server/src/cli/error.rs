@@ -49,6 +49,10 @@ pub(super) enum CliError {
     Partial { done: String, source: Box<CliError> },
     #[error("standard input cannot be read")]
     Input(#[source] io::Error),
+    #[error("rule {0} stands in the server's file of access rules")]
+    RuleOfFile(usize),
+    #[error("there is no access rule {0}")]
+    NoRule(usize),
     #[error("standard input holds no password")]
     NoPassword,
     #[error("output failed")]
@@ -110,6 +114,10 @@ impl CliError {
                 "put one of its API keys into PARLANCE_PASSWORD (parlance key create)".to_owned()
             }
             Self::Exists { .. } => "name another file with --out, or move this one away".to_owned(),
+            Self::RuleOfFile(_) => {
+                "take it out of the file and send the server SIGHUP; parlance access list shows the others".to_owned()
+            }
+            Self::NoRule(_) => "parlance access list shows them with their numbers".to_owned(),
             Self::NoPassword => {
                 "write it there: printf %s 'correct horse' | parlance … --password-stdin".to_owned()
             }

@@ -4,6 +4,7 @@
 //! a user. One file for each command; what they share is `place` (which server, which data folder), `admin` (calls
 //! over HTTP), `print` and `error`.
 
+mod access;
 mod admin;
 mod config;
 mod error;
@@ -63,6 +64,9 @@ enum Command {
     /// API keys of service accounts
     #[command(subcommand)]
     Key(key::Command),
+    /// Who may publish and subscribe to which free topics
+    #[command(subcommand)]
+    Access(access::Command),
     /// Make groups and change their members
     #[command(subcommand)]
     Group(group::Command),
@@ -113,6 +117,7 @@ async fn call(place: &Place, command: Command) -> Result<ExitCode, CliError> {
         Command::User(command) => user::run(place, command).await,
         Command::Token(command) => token::run(place, command).await,
         Command::Key(command) => key::run(place, command).await,
+        Command::Access(command) => access::run(place, command).await,
         Command::Group(command) => group::run(place, command).await,
         Command::Send(send) => send.run(place).await,
         Command::Tail(tail) => tail.run(place).await,

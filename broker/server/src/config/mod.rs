@@ -37,7 +37,7 @@ pub use limits::Limits;
 pub use listener::{CertificateFor, Listener};
 pub use network::{Network, NetworkError};
 pub use rules::{At, ListenerRule, Rule};
-pub use sections::{Auth, Listen, Log, Runtime, Store, Tls};
+pub use sections::{Access, Auth, Listen, Log, Runtime, Store, Tls};
 pub use summary::check;
 pub use topics::Topics;
 
@@ -76,6 +76,8 @@ pub struct Config {
     pub limits: Limits,
     /// Free MQTT topics.
     pub topics: Topics,
+    /// Who may use which of them.
+    pub access: Access,
     /// How the machine is used.
     pub runtime: Runtime,
     /// What is told, and how.
@@ -93,6 +95,7 @@ impl Default for Config {
             auth: Auth::default(),
             limits: Limits::default(),
             topics: Topics::default(),
+            access: Access::default(),
             runtime: Runtime::default(),
             log: Log::default(),
         }
@@ -121,6 +124,7 @@ const SECTIONS: &[Section] = &[
     Store::INFO,
     Auth::INFO,
     Topics::INFO,
+    Access::INFO,
     Limits::INFO,
     Runtime::INFO,
     Log::INFO,

@@ -87,6 +87,26 @@ section! {
 }
 
 section! {
+    /// Who may publish and subscribe to which free topics. What no rule allows is denied. Rules are set with
+    /// `parlance access`, or stand in a file, which is read at the start and on SIGHUP:
+    ///   [[rule]]
+    ///   who = "service"
+    ///   action = "publish"
+    ///   topic = "app/sensors/%u/#"
+    Access = "access" {
+        /// The file of rules; "" for access.toml in the data folder, if it is there.
+        file: PathBuf = PathBuf::new();
+    }
+}
+
+impl Access {
+    /// The file, if one is named.
+    pub fn named_file(&self) -> Option<&Path> {
+        (!self.file.as_os_str().is_empty()).then_some(&*self.file)
+    }
+}
+
+section! {
     /// How the machine is used.
     Runtime = "runtime" {
         /// Threads that serve connections; 0 for one on each core.

@@ -3,14 +3,17 @@
 use super::{Closing, Connection, Ended, GOODBYE_MS, io::Transport};
 use crate::{
     ledger::Command,
+    peer::Peer,
     places,
+    session_domain::{Messenger, Note},
     sessions::{self, Left},
+    topics::FreeDelivery,
     wills::{self, LastWill},
 };
-use parlance_engine::{Output, WillFate};
-use parlance_mqtt::ReasonCode;
+use parlance_engine::{Output, Parked, WillFate};
+use parlance_mqtt::{QoS, ReasonCode};
 use parlance_plugin_api::ledger::Ledger;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 impl<S: Transport> Connection<S> {
     /// Writes down what must outlive the connection, publishes the will, and lets the next connection of this session in.
@@ -37,9 +40,12 @@ impl<S: Transport> Connection<S> {
         }
         self.subscriber.detach(&self.peer);
         self.leave_session(&closing, will_waits).await;
+        let parked = self.session.park();
         if closing.session_expiry_s > 0 {
-            let parked = self.session.park();
             self.context.hub.park((self.owner.user, self.owner.device), parked);
+        } else if self.subscriptions.has_shared() {
+            let deliveries = remaining(parked, &self.peer);
+            let _ = ledger.push(Command::Redeliver { from: self.owner.key(), deliveries }).await;
         }
         self.context.sys.add(std::mem::take(&mut self.tally));
         // The next connection of the device does not wait for the goodbye; the end of the program does.
@@ -79,7 +85,8 @@ impl<S: Transport> Connection<S> {
             let subscriber = self.subscriber.clone();
             let _ = ledger.push(Command::Leave { subscriber, whole: false, done: None }).await;
         }
-        let nothing_kept = expiry_s == 0 && (self.owner.assigned || self.owner.open) && !self.subscriber.is_durable();
+        let nothing_kept =
+            expiry_s == 0 && (self.owner.assigned || self.owner.open) && !self.subscriber.is_durable();
         if !nothing_kept {
             let left = Left { expiry_s, will_waits, queue_sent: self.queue_sent };
             if let Err(error) = sessions::close(&*ledger as &dyn Ledger, &self.owner, left).await {
@@ -93,4 +100,14 @@ impl<S: Transport> Connection<S> {
             }
         }
     }
+}
+
+/// What a member of shared subscriptions was handed live and did not take, in its order.
+fn remaining(parked: Parked<Messenger>, peer: &Peer) -> Vec<Arc<FreeDelivery>> {
+    let held = parked.into_notes().filter_map(|note| match note {
+        Note::Free(delivery) => Some(delivery),
+        Note::Own(_) => None,
+    });
+    let unread = peer.take_live().into_iter().filter(|delivery| delivery.qos != QoS::AtMostOnce);
+    held.chain(unread).filter(|delivery| delivery.share.is_some()).collect()
 }

@@ -14,8 +14,8 @@ use parlance_plugin_api::store::StoreError;
 use parlance_schema::pb;
 use std::sync::Arc;
 
-/// Bytes that a topic alias adds to a packet at most.
-const ALIAS_BYTES: usize = 3;
+/// Bytes that a topic alias adds to a packet at most: the property, and one byte to each of the two lengths before it.
+const ALIAS_BYTES: usize = 3 + 2;
 
 impl<S: Transport> Connection<S> {
     /// Goes on with the session's queue, if it has one.
@@ -44,6 +44,8 @@ impl<S: Transport> Connection<S> {
         if !self.session.is_tracked(Origin::Queue) {
             self.follow_queue();
         }
+        // From here on it may be sent at any time: with QoS 2 it is then this member's of a shared subscription (MQTT-4.8.2-4).
+        self.subscriber.set_handed(number);
         let channels = channels(&delivery);
         self.session.announce(Origin::Queue, number, Item::Free(delivery), channels);
     }
@@ -56,6 +58,7 @@ impl<S: Transport> Connection<S> {
         let qos = delivery.qos;
         if fits && self.session.note(Note::Free(delivery), qos) == NoteFate::Queued {
             self.live_bytes += bytes;
+            self.peer.hold_live(bytes);
         } else {
             self.context.topics.counters().live_dropped();
         }
@@ -63,7 +66,9 @@ impl<S: Transport> Connection<S> {
 
     /// A live message is on its way, or given up.
     pub(super) fn live_left(&mut self, delivery: &FreeDelivery) {
-        self.live_bytes = self.live_bytes.saturating_sub(delivery.message.bytes());
+        let bytes = delivery.message.bytes();
+        self.live_bytes = self.live_bytes.saturating_sub(bytes);
+        self.peer.let_live_go(bytes);
     }
 
     /// Writes a delivery. What has expired, is not allowed any more or too large is passed over instead.
@@ -89,13 +94,14 @@ impl<S: Transport> Connection<S> {
             retain: delivery.retain,
         };
         // Measured first: an alias is agreed on only with a packet that is sent (MQTT-3.1.2-25, MQTT-3.3.2-12).
-        let Some(template) =
-            template.filter(|template| template.len(&recipient) + ALIAS_BYTES <= self.client_packet_max)
-        else {
+        let measured = template.map(|template| (template.len(&recipient), template));
+        let Some((bytes, template)) = measured.filter(|(bytes, _)| *bytes <= self.client_packet_max) else {
             metrics::counter!("parlance_free_passed_over_total").increment(1);
             return self.session.undeliverable(packet_id);
         };
-        recipient.topic_alias = self.session.alias(topic);
+        if bytes + ALIAS_BYTES <= self.client_packet_max {
+            recipient.topic_alias = self.session.alias(topic);
+        }
         template.write(&recipient, &mut self.out);
         self.tally.messages_sent += 1;
     }

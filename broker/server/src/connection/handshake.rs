@@ -14,7 +14,7 @@ use crate::{
     gate,
     peer::Peer,
     places,
-    session_domain::{FREE_QOS1, FREE_QOS2, Messenger, Origin},
+    session_domain::{FREE_QOS1, FREE_QOS2, Messenger},
     sessions::{self, Opened, Owner, Terms},
     subscriptions::Subscriptions,
     sys::Tally,
@@ -23,7 +23,9 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use parlance_engine::{HandshakeLimits, Millis, Parked, Plan, Session, SessionConfig, connack, negotiate};
-use parlance_mqtt::{ConnAck, ConnAckProperties, Connect, Decoder, Packet, QoS, ReasonCode, Version, encode};
+use parlance_mqtt::{
+    ConnAck, ConnAckProperties, Connect, DecodeError, Decoder, Packet, QoS, ReasonCode, Version, encode,
+};
 use parlance_plugin_api::{
     identity::{AccountKind, Principal},
     ledger::Ledger,
@@ -57,8 +59,11 @@ pub(super) async fn connect<S: Transport>(
         Ok(Packet::Connect(connect)) => connect,
         Ok(_) => return None, // MQTT-3.1.0-1: the first packet must be CONNECT; there is nobody to answer to
         Err(error) => {
-            if error.reason() == ReasonCode::UnsupportedProtocolVersion {
-                refuse(&mut stream, Version::V3, ReasonCode::UnsupportedProtocolVersion, String::new()).await;
+            // In the form of the nearest version that is spoken here. Behind another protocol name there is nobody who
+            // could read either (MQTT-3.1.2-1).
+            if let DecodeError::UnsupportedProtocolVersion { level } = error {
+                let version = if level > 5 { Version::V5 } else { Version::V3 };
+                refuse(&mut stream, version, ReasonCode::UnsupportedProtocolVersion, String::new()).await;
             }
             metrics::counter!("parlance_malformed_packets_total").increment(1);
             return None;
@@ -243,27 +248,28 @@ async fn open_session(
     Ok((opened, subscriber))
 }
 
-/// The session's state machine: where the last connection left it, as far as that is known.
+/// The session's state machine where the last connection left it, and the last entry of its queue that may have been sent.
 fn session(
     context: &Context,
     owner: &Owner,
     subscriber: &Arc<Subscriber>,
     opened: &Opened,
     config: SessionConfig,
-) -> Result<Session<Messenger>, StoreError> {
+) -> Result<(Session<Messenger>, u64), StoreError> {
     let parked = context.hub.unpark(&(owner.user, owner.device)).filter(|_| opened.present);
     if let Some(parked) = parked {
-        return Ok(Session::resume(parked, config, Millis(0)));
+        let sent = opened.queue_sent.min(subscriber.queue().last);
+        return Ok((Session::resume(parked, config, Millis(0)), sent));
     }
     if !opened.present || !subscriber.is_durable() {
-        return Ok(Session::new(config, Millis(0)));
+        return Ok((Session::new(config, Millis(0)), 0));
     }
     let packets_max = 2 * usize::from(context.config.limits.inflight_messages_max);
     let (received, mut packets) = context.ledger.recovered(subscriber, packets_max)?;
     // What was not sent is not sent again, but for the first time.
-    let sent = opened.queue_sent.unwrap_or(u64::MAX);
-    packets.retain(|packet| packet.conversation != Origin::Queue || packet.seq <= sent || packet.released);
-    Ok(Session::resume(Parked::recovered(received, packets), config, Millis(0)))
+    packets.retain(|packet| packet.seq <= opened.queue_sent || packet.released);
+    let sent = packets.last().map_or(subscriber.queue().done, |packet| packet.seq);
+    Ok((Session::resume(Parked::recovered(received, packets), config, Millis(0)), sent))
 }
 
 async fn finish<S: Transport>(
@@ -288,8 +294,8 @@ async fn finish<S: Transport>(
         reads_in_flight_max: limits.reads_in_flight_max,
         ..plan.session.clone()
     };
-    let mut session = match session(&context, &owner, &subscriber, &opened, config) {
-        Ok(session) => session,
+    let (mut session, queue_sent) = match session(&context, &owner, &subscriber, &opened, config) {
+        Ok(begun) => begun,
         Err(error) => {
             tracing::error!(%error, "the queue of a session could not be read");
             subscriber.detach(&peer);
@@ -320,7 +326,7 @@ async fn finish<S: Transport>(
         stalled: None,
         moves: HashMap::new(),
         queue_moved: None,
-        queue_sent: None,
+        queue_sent,
         live_bytes: 0,
         renewing: false,
         tally: Tally::default(),

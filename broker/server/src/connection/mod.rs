@@ -98,8 +98,8 @@ struct Connection<S> {
     moves: HashMap<ConversationId, u64>,
     /// Entries of the session's own queue up to this number are done with, not yet reported.
     queue_moved: Option<u64>,
-    /// The last entry of it that was sent.
-    queue_sent: Option<u64>,
+    /// No entry of it behind this one was sent.
+    queue_sent: u64,
     /// Live messages that wait in the session, bytes.
     live_bytes: usize,
     /// A new token of the client is being looked at.
@@ -378,7 +378,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.deliver(&message, channel, qos, packet_id, dup);
                 }
                 Output::Deliver { message: Item::Free(delivery), seq, qos, packet_id, dup, .. } => {
-                    self.queue_sent = self.queue_sent.max(Some(seq));
+                    self.queue_sent = self.queue_sent.max(seq);
+                    self.subscriber.set_sent(seq);
                     self.deliver_free(&delivery, qos, packet_id, dup);
                 }
                 Output::Note { note: Note::Free(delivery), qos, packet_id, dup } => {

@@ -221,7 +221,13 @@ impl Decider {
         }
     }
 
-    fn decide(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
+    /// The newest entry of the journal.
+    #[cfg(test)]
+    pub(super) fn position(&self) -> u64 {
+        self.journal.last()
+    }
+
+    pub(super) fn decide(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
         if let Some(error) = &self.refusal {
             return refuse(command, error);
         }
@@ -242,6 +248,7 @@ impl Decider {
             }
             Command::Complete { session, packet_id, peer } => self.complete(session, packet_id, peer),
             Command::Leave { subscriber, whole, done } => self.leave(&subscriber, whole, done),
+            Command::Redeliver { from, deliveries } => self.redeliver(from, &deliveries),
             Command::ExpireRetained(topics) => self.expire_retained(topics),
             Command::Job(job, done) => self.job(job, done),
         }
@@ -298,7 +305,7 @@ impl Decider {
     }
 
     /// Writes the batch, syncs it, and lets everybody know.
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         if let Some(error) = self.running.broken.take() {
             return self.fail(error);
         }
@@ -460,6 +467,10 @@ fn refuse(command: Command, error: &LedgerError) -> Option<oneshot::Sender<()>> 
         }
         // Positions that are not kept are reported again when the device acknowledges more; what has expired is found again.
         Command::Moves(_) | Command::ExpireRetained(_) => {}
+        // They were nowhere but in memory.
+        Command::Redeliver { deliveries, .. } => {
+            metrics::counter!("parlance_live_dropped_total").increment(deliveries.len() as u64);
+        }
     }
     None
 }

@@ -87,6 +87,8 @@ pub(super) struct FreeRunning {
     pub(super) heads: BTreeSet<SessionKey>,
     pub(super) dropped: Vec<Arc<Subscriber>>,
     pub(super) published: u64,
+    /// Retained messages that subscriptions of this batch brought.
+    pub(super) retained_sent: usize,
     /// Sessions that have ended.
     pub(super) ended: Vec<Arc<Subscriber>>,
     /// Something that is counted has changed.

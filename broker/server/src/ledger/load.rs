@@ -118,6 +118,8 @@ impl Loading<'_> {
             return Ok(());
         }
         let who = self.subscriber(key, session.open)?;
+        // A connection that ended together with the server may have sent anything.
+        who.set_sent(if session.ended_ms > 0 { session.queue_sent } else { u64::MAX });
         for (filter, options) in filters {
             self.free.topics.subscribe(&filter, &who, options);
         }
@@ -195,7 +197,11 @@ impl Loading<'_> {
     fn queue(&self, key: SessionKey) -> Result<Queue, StoreError> {
         let who = match self.free.topics.find(key) {
             Some(who) => who,
-            None => self.subscriber(key, false)?,
+            None => {
+                let who = self.subscriber(key, false)?;
+                who.set_sent(u64::MAX);
+                who
+            }
         };
         Ok(Queue::new(who))
     }

@@ -21,6 +21,8 @@ mod sends;
 mod start;
 mod steps;
 mod subscribing;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod verify;
 mod view;
@@ -28,7 +30,7 @@ mod work;
 
 use crate::{
     peer::{Peer, Settled},
-    topics::{FreeMessage, Subscriber, Topics},
+    topics::{FreeDelivery, FreeMessage, Subscriber, Topics},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -220,6 +222,9 @@ pub(crate) enum Command {
         whole: bool,
         done: Option<oneshot::Sender<Result<(), LedgerError>>>,
     },
+    /// What a member of shared subscriptions was handed live and did not take before its connection ended: each goes to
+    /// another one.
+    Redeliver { from: SessionKey, deliveries: Vec<Arc<FreeDelivery>> },
     /// Retained messages of these topics were seen to be over.
     ExpireRetained(Vec<TopicName>),
     Job(Job, oneshot::Sender<Result<(), LedgerError>>),

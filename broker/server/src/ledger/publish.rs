@@ -7,7 +7,7 @@ use super::{
     Done, FreePublish, Published, SendRefusal,
     decider::{Answer, Decider, answer_sent, store_error},
     free::Undo,
-    queues::{BodySlot, Entry, Removed},
+    queues::{BodySlot, Entry, Removed, Room},
 };
 use crate::{
     config::QueueFull,
@@ -66,7 +66,7 @@ impl Decider {
         let plan = self.plan(message)?;
         self.room_to_retain(message)?;
         let matched = !plan.is_empty();
-        let mut carry_out = || {
+        let carry_out = || {
             self.retain(message)?;
             self.hand_to(plan, message, None)?;
             match publish.received {
@@ -91,14 +91,12 @@ impl Decider {
             .map_err(|error| store_error(error).into())
     }
 
-    fn has_room(&self, who: &Subscriber, bytes: usize) -> bool {
+    fn has_room(&self, who: &Subscriber, bytes: usize, qos: QoS) -> bool {
         let settings = self.free.topics.settings();
-        self.free.queues.has_room(
-            who.key,
-            bytes as u64,
-            settings.queue_messages_max,
-            settings.queue_bytes_max,
-        )
+        let message = Room { messages: 1, bytes: bytes as u64, exact: qos == QoS::ExactlyOnce };
+        let most =
+            Room { messages: settings.queue_messages_max, bytes: settings.queue_bytes_max, exact: true };
+        self.free.queues.has_room(who.key, message, most)
     }
 
     /// Who gets a message, as far as they may. Changes nothing.
@@ -129,7 +127,8 @@ impl Decider {
         found.clear();
         self.free.found = found;
         let refuses = topics.settings().queue_full == QueueFull::Refuse;
-        full |= refuses && plan.queued.iter().any(|target| !self.has_room(&target.who, message.bytes()));
+        full |= refuses
+            && plan.queued.iter().any(|target| !self.has_room(&target.who, message.bytes(), target.qos));
         if full { Err(SendRefusal::QueueFull) } else { Ok(plan) }
     }
 
@@ -153,7 +152,7 @@ impl Decider {
         // Where publishers are refused, a member whose queue is full does not get what another one can have.
         let full = std::cell::Cell::new(false);
         let has_room = |who: &Subscriber| {
-            let room = !refuses || self.has_room(who, message.bytes());
+            let room = !refuses || self.has_room(who, message.bytes(), message.record.qos());
             full.set(full.get() || !room);
             room
         };
@@ -211,12 +210,12 @@ impl Decider {
     ) -> Result<Option<u64>, VaultError> {
         let bytes = delivery.message.bytes();
         let fits = bytes as u64 <= self.free.topics.settings().queue_bytes_max;
-        while fits && !self.has_room(who, bytes) {
+        while fits && !self.has_room(who, bytes, delivery.qos) {
             let Some(removed) = self.free.queues.drop_oldest(who.key) else { break };
             self.delete_entry(who.key, removed);
             self.count_dropped(who);
         }
-        if !fits || !self.has_room(who, bytes) {
+        if !fits || !self.has_room(who, bytes, delivery.qos) {
             self.free.queues.make(who);
             self.count_dropped(who);
             return Ok(None);

@@ -1,13 +1,15 @@
 //! The queues of durable sessions as the decider knows them: which entries there are, not what they say.
 //!
 //! # Invariants
-//! * Numbers ascend and are never given twice while a session lives. They are dense when they are written; holes appear
-//!   where entries were dropped, moved or settled before older ones.
+//! * Numbers ascend and are never given twice while a session lives. They are dense when they are written, but for those
+//!   of QoS 2 that would have the packet id of another one; holes appear where entries were dropped or moved.
+//! * No two QoS 2 entries of a queue have the same packet id ([`POSITIONS_PER_ID`]): what a lost process had sent can be told.
 //! * An entry is here exactly if its row is in the store or in the running batch; a body's row is, exactly if an entry
 //!   refers to it.
 //! * Every change since the last [`Queues::settle`] can be taken back ([`Queues::undo`]): then everything is as the disk says.
 
 use crate::topics::{QueueState, Subscriber};
+use parlance_engine::POSITIONS_PER_ID;
 use parlance_plugin_api::record::{BodyId, SessionKey};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -16,6 +18,9 @@ use std::{
 
 /// Numbers that are reserved at once: so many may be left out when the server starts again.
 const RESERVED_AT_ONCE: u64 = 1024;
+
+/// QoS 2 entries that one queue can have, whatever is configured: there are only so many packet ids for them.
+const EXACT_MAX: usize = (POSITIONS_PER_ID / 2) as usize;
 
 /// Where a shared body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +48,15 @@ pub(super) struct Queue {
     last: u64,
     reserved: u64,
     bytes: u64,
+    /// QoS 2 entries.
+    exact: usize,
+    /// The last one that was released, if it is still there.
+    released: u64,
 }
 
 impl Queue {
     pub(super) fn new(subscriber: Arc<Subscriber>) -> Self {
-        Self { subscriber, entries: VecDeque::new(), last: 0, reserved: 0, bytes: 0 }
+        Self { subscriber, entries: VecDeque::new(), last: 0, reserved: 0, bytes: 0, exact: 0, released: 0 }
     }
 
     pub(super) fn state(&self) -> QueueState {
@@ -56,7 +65,38 @@ impl Queue {
             last: self.last,
             messages: self.entries.len() as u64,
             bytes: self.bytes,
+            released: self.released,
         }
+    }
+
+    /// The number of the next entry.
+    fn next_number(&self, exact: bool) -> u64 {
+        let mut number = self.last + 1;
+        while exact && self.has_same_packet_id(number) {
+            number += 1;
+        }
+        number
+    }
+
+    /// Whether a QoS 2 entry with this number would have the packet id of another one.
+    fn has_same_packet_id(&self, number: u64) -> bool {
+        let first = self.entries.front().map_or(number, |first| first.number);
+        let rounds = (number - first) / POSITIONS_PER_ID;
+        let mut earlier = (1..=rounds).map(|round| number - round * POSITIONS_PER_ID);
+        earlier.any(|number| self.position(number).is_some_and(|at| self.entries[at].exact))
+    }
+
+    fn add(&mut self, at: usize, entry: Entry) {
+        self.bytes += u64::from(entry.bytes);
+        self.exact += usize::from(entry.exact);
+        self.entries.insert(at, entry);
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Entry> {
+        let entry = self.entries.remove(at)?;
+        self.bytes -= u64::from(entry.bytes);
+        self.exact -= usize::from(entry.exact);
+        Some(entry)
     }
 
     pub(super) fn reserved(&self) -> u64 {
@@ -70,8 +110,10 @@ impl Queue {
     /// What the store told: entries in the order of their numbers, and what was reserved, before or after them.
     pub(super) fn load(&mut self, entry: Entry) {
         self.last = self.last.max(entry.number);
-        self.bytes += u64::from(entry.bytes);
-        self.entries.push_back(entry);
+        if entry.released {
+            self.released = entry.number;
+        }
+        self.add(self.entries.len(), entry);
     }
 
     pub(super) fn load_reserved(&mut self, reserved: u64) {
@@ -85,9 +127,9 @@ impl Queue {
 
     /// The oldest entry that may be dropped for want of room: one that was not sent yet, if there is one; never one that
     /// the client has and is about to complete.
-    fn droppable(&self, handed: u64) -> Option<usize> {
+    fn droppable(&self, sent: u64) -> Option<usize> {
         let unreleased = |at: &usize| !self.entries[*at].released;
-        let unsent = self.entries.partition_point(|entry| entry.number <= handed);
+        let unsent = self.entries.partition_point(|entry| entry.number <= sent);
         (unsent..self.entries.len()).find(unreleased).or_else(|| (0..unsent).find(unreleased))
     }
 }
@@ -96,6 +138,15 @@ impl Queue {
 struct Body {
     id: BodyId,
     refs: u32,
+}
+
+/// What a message needs of a queue, or what there is of it at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    /// With QoS 2.
+    pub(super) exact: bool,
 }
 
 /// An entry that is gone, and the body that nobody refers to any more.
@@ -109,9 +160,11 @@ pub(super) struct Removed {
 enum Undo {
     Made(SessionKey),
     Gone(SessionKey, Box<Queue>),
-    Pushed(SessionKey),
+    /// With the last number before.
+    Pushed(SessionKey, u64),
     Removed(SessionKey, usize, Entry),
-    Released(SessionKey, usize, Entry),
+    /// As it was, and the last that was released before.
+    Released(SessionKey, usize, Entry, u64),
     Reserved(SessionKey, u64),
     BodyMade(BodySlot),
     BodyRefs(BodySlot, u32),
@@ -184,9 +237,12 @@ impl Queues {
     }
 
     /// Whether a message finds room.
-    pub(super) fn has_room(&self, key: SessionKey, bytes: u64, messages_max: u64, bytes_max: u64) -> bool {
-        let state = self.state(key);
-        state.messages < messages_max && state.bytes.saturating_add(bytes) <= bytes_max
+    pub(super) fn has_room(&self, key: SessionKey, message: Room, most: Room) -> bool {
+        let Some(queue) = self.queues.get(&key) else { return message.bytes <= most.bytes };
+        let exact_max = if message.exact { EXACT_MAX } else { usize::MAX };
+        (queue.entries.len() as u64) < most.messages
+            && queue.bytes.saturating_add(message.bytes) <= most.bytes
+            && queue.exact < exact_max
     }
 
     /// Makes sure that a session has a queue.
@@ -202,19 +258,18 @@ impl Queues {
     pub(super) fn push(&mut self, subscriber: &Arc<Subscriber>, entry: Entry) -> (u64, bool) {
         let key = subscriber.key;
         let queue = self.make(subscriber);
-        let number = queue.last + 1;
+        let number = queue.next_number(entry.exact);
         let reserves = number > queue.reserved;
-        let reserved = queue.reserved;
+        let (reserved, last) = (queue.reserved, queue.last);
         if reserves {
             queue.reserved = number + RESERVED_AT_ONCE - 1;
         }
         queue.last = number;
-        queue.bytes += u64::from(entry.bytes);
-        queue.entries.push_back(Entry { number, ..entry });
+        queue.add(queue.entries.len(), Entry { number, ..entry });
         if reserves {
             self.undo.push(Undo::Reserved(key, reserved));
         }
-        self.undo.push(Undo::Pushed(key));
+        self.undo.push(Undo::Pushed(key, last));
         self.messages += 1;
         self.bytes += u64::from(entry.bytes);
         self.touched.insert(key);
@@ -226,8 +281,7 @@ impl Queues {
 
     fn take(&mut self, key: SessionKey, at: usize) -> Option<Removed> {
         let queue = self.queues.get_mut(&key)?;
-        let entry = queue.entries.remove(at)?;
-        queue.bytes -= u64::from(entry.bytes);
+        let entry = queue.remove(at)?;
         self.messages -= 1;
         self.bytes -= u64::from(entry.bytes);
         self.undo.push(Undo::Removed(key, at, entry));
@@ -251,7 +305,7 @@ impl Queues {
     /// Takes the entry out that is dropped first for want of room.
     pub(super) fn drop_oldest(&mut self, key: SessionKey) -> Option<Removed> {
         let queue = self.queues.get(&key)?;
-        let at = queue.droppable(queue.subscriber.handed())?;
+        let at = queue.droppable(queue.subscriber.sent())?;
         self.take(key, at)
     }
 
@@ -264,10 +318,12 @@ impl Queues {
         if entry.released {
             return None;
         }
-        queue.entries[at] = Entry { bytes: 0, body: None, released: true, ..entry };
-        queue.bytes -= u64::from(entry.bytes);
+        let marker = Entry { bytes: 0, body: None, exact: true, released: true, shared: false, ..entry };
+        queue.remove(at);
+        queue.add(at, marker);
+        self.undo.push(Undo::Released(key, at, entry, queue.released));
+        queue.released = queue.released.max(number);
         self.bytes -= u64::from(entry.bytes);
-        self.undo.push(Undo::Released(key, at, entry));
         self.touched.insert(key);
         let body = entry.body.and_then(|body| self.set_refs(body, -1));
         Some(Removed { number, body })
@@ -348,26 +404,25 @@ impl Queues {
             }
             Undo::BodyMade(body) => self.free.push(body),
             Undo::BodyRefs(body, refs) => self.bodies[body.0 as usize].refs = refs,
-            Undo::Pushed(key) => {
+            Undo::Pushed(key, last) => {
                 let Some(queue) = self.queues.get_mut(&key) else { return };
-                queue.last -= 1;
-                if let Some(entry) = queue.entries.pop_back() {
-                    queue.bytes -= u64::from(entry.bytes);
+                queue.last = last;
+                if let Some(entry) = queue.remove(queue.entries.len().saturating_sub(1)) {
                     self.messages -= 1;
                     self.bytes -= u64::from(entry.bytes);
                 }
             }
             Undo::Removed(key, at, entry) => {
                 let Some(queue) = self.queues.get_mut(&key) else { return };
-                queue.entries.insert(at, entry);
-                queue.bytes += u64::from(entry.bytes);
+                queue.add(at, entry);
                 self.messages += 1;
                 self.bytes += u64::from(entry.bytes);
             }
-            Undo::Released(key, at, entry) => {
+            Undo::Released(key, at, entry, released) => {
                 let Some(queue) = self.queues.get_mut(&key) else { return };
-                queue.entries[at] = entry;
-                queue.bytes += u64::from(entry.bytes);
+                queue.remove(at);
+                queue.add(at, entry);
+                queue.released = released;
                 self.bytes += u64::from(entry.bytes);
             }
             Undo::Reserved(key, reserved) => {
@@ -475,6 +530,10 @@ mod tests {
             prop_assert_eq!(seen(&queues), before);
             let counted: u64 = queues.queues.values().map(|queue| queue.bytes).sum();
             prop_assert_eq!(queues.bytes, counted);
+            for queue in queues.queues.values() {
+                let exact = queue.entries.iter().filter(|entry| entry.exact).count();
+                prop_assert_eq!(queue.exact, exact);
+            }
         }
     }
 
@@ -486,7 +545,7 @@ mod tests {
             queues.push(&who, entry(1, None));
         }
         queues.release(who.key, 1).unwrap();
-        who.set_handed(2);
+        who.set_sent(2);
         let mut dropped = || queues.drop_oldest(who.key).map(|removed| removed.number);
         assert_eq!([dropped(), dropped(), dropped(), dropped()], [Some(3), Some(4), Some(2), None]);
     }
@@ -500,10 +559,44 @@ mod tests {
         let reserved = queues.get(who.key).unwrap().reserved();
         let mut again = Queue::new(who.clone());
         again.load_reserved(reserved);
-        assert_eq!(again.state(), QueueState { done: reserved, last: reserved, messages: 0, bytes: 0 });
+        assert_eq!(again.state(), QueueState { done: reserved, last: reserved, ..QueueState::default() });
         let mut queues = Queues::default();
         queues.load(who.key, again);
         assert_eq!(queues.push(&who, entry(1, None)), (reserved + 1, true));
+    }
+
+    #[test]
+    fn no_two_of_qos_2_have_the_same_packet_id() {
+        let who = subscriber(1);
+        let mut queues = Queues::default();
+        let mut push = |exact| queues.push(&who, Entry { exact, ..entry(1, None) }).0;
+        assert_eq!((push(true), push(false), push(true)), (1, 2, 3));
+        let mut last = 3;
+        while last < POSITIONS_PER_ID {
+            last = push(false);
+        }
+        assert_eq!(push(true), POSITIONS_PER_ID + 2, "the number behind has the id of the first");
+        assert_eq!(push(true), POSITIONS_PER_ID + 4);
+        queues.settle();
+        queues.push(&who, Entry { exact: true, ..entry(1, None) });
+        queues.undo();
+        assert_eq!(queues.get(who.key).unwrap().state().last, POSITIONS_PER_ID + 4);
+    }
+
+    #[test]
+    fn there_are_no_more_of_qos_2_than_packet_ids() {
+        let who = subscriber(1);
+        let mut queues = Queues::default();
+        let most = Room { messages: u64::MAX, bytes: u64::MAX, exact: true };
+        let has_room =
+            |queues: &Queues, exact| queues.has_room(who.key, Room { messages: 1, bytes: 1, exact }, most);
+        for _ in 0..EXACT_MAX {
+            assert!(has_room(&queues, true));
+            queues.push(&who, entry(1, None));
+        }
+        assert_eq!((has_room(&queues, true), has_room(&queues, false)), (false, true));
+        queues.drop_oldest(who.key);
+        assert!(has_room(&queues, true));
     }
 
     #[test]

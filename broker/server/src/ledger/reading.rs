@@ -5,6 +5,7 @@ use crate::{
     session_domain::{FREE_QOS1, FREE_QOS2, Origin},
     topics::{FreeDelivery, FreeMessage, Subscriber},
 };
+use bytes::Bytes;
 use parlance_engine::Recovered;
 use parlance_mqtt::{PacketId, QoS};
 use parlance_plugin_api::{
@@ -49,6 +50,16 @@ pub(super) fn delivery(view: &OpenView, row: QueueRecord) -> Result<Option<FreeD
         subscription_ids: row.subscription_ids.into(),
         share: (!row.share.is_empty()).then(|| row.share.into()),
     }))
+}
+
+fn recovered(key: &[u8], value: Bytes) -> Option<Recovered<Origin>> {
+    let (_, seq) = parse_queue_key(key)?;
+    let row: QueueRecord = record::decode(value)?;
+    let (channel, qos) = match row.qos {
+        2 => (FREE_QOS2, QoS::ExactlyOnce),
+        _ => (FREE_QOS1, QoS::AtLeastOnce),
+    };
+    Some(Recovered { conversation: Origin::Queue, seq, channel, qos, released: row.released })
 }
 
 impl LedgerHandle {
@@ -123,7 +134,8 @@ impl LedgerHandle {
     }
 
     /// What the store knows of a session whose last connection another process held: packet ids of its QoS 2 publishes
-    /// that it has not released, and the first entries of its queue, which may have been sent.
+    /// that it has not released, and the first entries of its queue, which may have been sent: so many, and all up to the
+    /// last that the client is known to have.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
@@ -139,19 +151,19 @@ impl LedgerHandle {
         };
         let received = self.view.scan(scan)?;
         let received = received.iter().filter_map(|(key, _)| parse_received_key(key)).map(|(_, id)| id);
-        let rows = self.queue_rows(who.key, 0, max)?;
-        let packets = rows.into_iter().filter_map(|(key, value)| {
-            let (_, seq) = parse_queue_key(&key)?;
-            let row: QueueRecord = record::decode(value)?;
-            let (channel, qos) = match row.qos {
-                2 => (FREE_QOS2, QoS::ExactlyOnce),
-                _ => (FREE_QOS1, QoS::AtLeastOnce),
-            };
-            Some(Recovered { conversation: Origin::Queue, seq, channel, qos, released: row.released })
-        });
-        let packets: Vec<_> = packets.collect();
-        if let Some(last) = packets.last() {
-            who.set_handed(last.seq);
+        let released = who.queue().released;
+        let mut packets: Vec<Recovered<Origin>> = Vec::new();
+        loop {
+            let last = packets.last().map_or(0, |packet| packet.seq);
+            if packets.len() >= max && last >= released {
+                break;
+            }
+            let rows = self.queue_rows(who.key, last, max)?;
+            let whole = rows.len() < max;
+            packets.extend(rows.into_iter().filter_map(|(key, value)| recovered(&key, value)));
+            if whole {
+                break;
+            }
         }
         Ok((received.collect(), packets))
     }

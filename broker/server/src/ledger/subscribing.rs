@@ -41,6 +41,14 @@ pub(super) struct RetainedWork {
 }
 
 impl RetainedWork {
+    /// Whether the connection is still there that asked for them.
+    fn is_here(&self) -> bool {
+        match (self.subscriber.peer(), &self.peer) {
+            (Some(now), Some(then)) => Arc::ptr_eq(&now, then),
+            _ => false,
+        }
+    }
+
     pub(super) fn rewind(&mut self) {
         self.behind = self.durable_behind.clone();
     }
@@ -147,13 +155,14 @@ impl Decider {
             behind: None,
             durable_behind: None,
         };
-        if self.retained_slice(&mut work, RETAINED_SLICE_MAX) != Progress::Finished {
-            work.durable_behind = work.behind.clone();
-            self.running.free.stepped.push(Stepped {
-                work: Work::Retained(work),
-                finished: false,
-                born: true,
-            });
+        let room = self.room_for_retained(&work);
+        let progress = match room {
+            0 => Progress::Waits,
+            room => self.retained_slice(&mut work, room.min(RETAINED_SLICE_MAX)),
+        };
+        if progress != Progress::Finished {
+            let work = Work::Retained(work);
+            self.running.free.stepped.push(Stepped { work, finished: false, born: true });
         }
     }
 
@@ -163,35 +172,35 @@ impl Decider {
         if !work.subscriber.filters().contains(&work.filter) {
             return Progress::Finished;
         }
-        let here = match (work.subscriber.peer(), &work.peer) {
-            (Some(now), Some(then)) => Arc::ptr_eq(&now, then),
-            _ => false,
-        };
-        let durable = work.subscriber.is_durable();
-        if !here && !durable {
+        let here = work.is_here();
+        if !here && !work.subscriber.is_durable() {
             return Progress::Finished;
         }
-        // Half of the room is left to what is published meanwhile.
-        let settings = self.free.topics.settings();
-        let queued = self.free.queues.get(work.subscriber.key).map(|queue| queue.state()).unwrap_or_default();
-        let share = if here { 2 } else { 1 };
-        let messages_max = (settings.queue_messages_max / share).max(1);
-        let bytes_max = settings.queue_bytes_max / share;
-        let queue_room = match queued.bytes <= bytes_max {
-            true => usize::try_from(messages_max.saturating_sub(queued.messages)).unwrap_or(usize::MAX),
-            false => 0,
-        };
-        let live_room = work.peer.as_ref().filter(|_| here).map_or(0, |peer| peer.live_room());
-        let room = match (durable, work.options.qos) {
-            (true, QoS::AtLeastOnce | QoS::ExactlyOnce) if here => queue_room.min(live_room),
-            (true, QoS::AtLeastOnce | QoS::ExactlyOnce) => queue_room,
-            _ => live_room,
-        };
-        match room {
+        match self.room_for_retained(work) {
             0 if here => Progress::Waits,
             0 => self.give_up_retained(work),
             room => self.retained_slice(work, room.min(RETAINED_SLICE_MAX)),
         }
+    }
+
+    /// How many go out now. Half of a queue is left to what is published meanwhile, while the client takes from it.
+    fn room_for_retained(&self, work: &RetainedWork) -> usize {
+        let here = work.is_here();
+        let live = work.peer.as_ref().filter(|_| here).map_or(0, |peer| peer.live_room());
+        let live = live.saturating_sub(self.running.free.retained_sent);
+        if !work.subscriber.is_durable() || work.options.qos == QoS::AtMostOnce {
+            return live;
+        }
+        let settings = self.free.topics.settings();
+        let state = self.free.queues.get(work.subscriber.key).map(|queue| queue.state()).unwrap_or_default();
+        let part = if here { 2 } else { 1 };
+        if state.bytes > settings.queue_bytes_max / part {
+            return 0;
+        }
+        let messages_max = (settings.queue_messages_max / part).max(1);
+        let queue = usize::try_from(messages_max.saturating_sub(state.messages)).unwrap_or(usize::MAX);
+        // Those of QoS 0 among them are told live.
+        if here { queue.min(live) } else { queue }
     }
 
     /// The session is away and its queue is full: what is left is counted as dropped, so that it is told.
@@ -234,6 +243,7 @@ impl Decider {
         if let Some(last) = slice.last() {
             work.behind = Some(last.topic.clone());
         }
+        self.running.free.retained_sent += slice.len();
         let own = work.subscriber.key.bytes();
         for message in slice {
             let own = work.options.no_local && message.record.publisher == own[..];

@@ -11,7 +11,7 @@ use super::{
     reading::delivery,
     subscribing::RetainedWork,
 };
-use crate::topics::Subscriber;
+use crate::topics::{FreeDelivery, Subscriber};
 use bytes::Bytes;
 use parlance_plugin_api::{
     ledger::{LedgerError, View},
@@ -188,15 +188,33 @@ impl Decider {
         self.free.pace = Duration::ZERO;
     }
 
+    /// Gives what a member did not take to others.
+    pub(super) fn redeliver(&mut self, from: SessionKey, deliveries: &[Arc<FreeDelivery>]) {
+        for delivery in deliveries {
+            let Some(shared) = delivery.share.as_ref().and_then(|share| self.free.topics.share(share)) else {
+                continue;
+            };
+            let Chosen::Member(target) = self.choose(&shared, &delivery.message, Some(from), false) else {
+                continue;
+            };
+            let mut plan = Plan::default();
+            plan.add(target);
+            if let Err(error) = self.hand_to(plan, &delivery.message, None) {
+                self.broken(error);
+                return;
+            }
+        }
+    }
+
     fn step_share(&mut self, work: &mut ShareWork) -> Progress {
         work.durable_behind = work.behind;
         let key = work.subscriber.key;
-        let handed = work.subscriber.handed();
+        let sent = work.subscriber.may_be_sent();
         let Some(queue) = self.free.queues.get(key) else { return Progress::Finished };
         let wanted = queue.entries().filter(|entry| entry.number > work.behind && entry.number <= work.up_to);
         // What may have been sent with QoS 2 is this client's to complete, or nobody's.
-        let movable = wanted
-            .filter(|entry| entry.shared && !(entry.exact && (entry.released || entry.number <= handed)));
+        let movable =
+            wanted.filter(|entry| entry.shared && !(entry.exact && (entry.released || entry.number <= sent)));
         let entries: Vec<_> = movable.take(SLICE_MOVES_MAX).copied().collect();
         for entry in &entries {
             work.behind = entry.number;

@@ -27,6 +27,8 @@ pub struct QueueState {
     pub messages: u64,
     /// What they count for, bytes.
     pub bytes: u64,
+    /// The last entry of QoS 2 that the client is known to have; it may be gone meanwhile.
+    pub released: u64,
 }
 
 /// A session that may subscribe to free topics. Equal by its key.
@@ -43,8 +45,10 @@ pub struct Subscriber {
     peer: Mutex<Option<Arc<Peer>>>,
     rights: Mutex<Rights>,
     queue: Mutex<QueueState>,
-    /// Entries up to this number may have been sent.
+    /// Entries up to this number were handed to its connection, and may be sent at any time.
     handed: AtomicU64,
+    /// Entries up to this number were sent.
+    sent: AtomicU64,
     dropped: AtomicU64,
     filters: Mutex<Vec<TopicFilter>>,
 }
@@ -79,6 +83,7 @@ impl Subscriber {
             rights: Mutex::new(Rights::none()),
             queue: Mutex::default(),
             handed: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             filters: Mutex::default(),
         }
@@ -181,19 +186,31 @@ impl Subscriber {
         *lock(&self.queue) = state;
     }
 
-    /// Entries up to this number may have been sent: while there are others, these are not dropped for want of room.
-    pub(crate) fn handed(&self) -> u64 {
-        self.handed.load(Ordering::Relaxed)
+    /// Entries up to this number may be sent by now: those that were sent, and while there is a connection, those that it
+    /// was handed.
+    pub(crate) fn may_be_sent(&self) -> u64 {
+        let sent = self.sent();
+        if self.is_online() { sent.max(self.handed.load(Ordering::Acquire)) } else { sent }
+    }
+
+    /// Entries up to this number were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
     }
 
     pub(crate) fn set_handed(&self, number: u64) {
-        self.handed.fetch_max(number, Ordering::Relaxed);
+        self.handed.fetch_max(number, Ordering::AcqRel);
+    }
+
+    pub(crate) fn set_sent(&self, number: u64) {
+        self.sent.fetch_max(number, Ordering::AcqRel);
     }
 
     /// Its numbers begin anew.
     pub(crate) fn begin_anew(&self) {
-        self.handed.store(0, Ordering::Relaxed);
-        self.dropped.store(0, Ordering::Relaxed);
+        self.handed.store(0, Ordering::Release);
+        self.sent.store(0, Ordering::Release);
+        self.dropped.store(0, Ordering::Release);
         self.set_queue(QueueState::default());
     }
 

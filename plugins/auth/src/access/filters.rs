@@ -57,7 +57,7 @@ fn common(a: &str, b: &str) -> Option<String> {
 
 /// Whether `a` matches every topic that `b` matches.
 pub(crate) fn covers(a: &str, b: &str) -> bool {
-    let (mut left, mut right) = (whole(a).split('/'), whole(b).split('/'));
+    let (mut left, mut right) = (a.split('/'), spelled_out(b).split('/'));
     let mut first = true;
     loop {
         match (left.next(), right.next()) {
@@ -71,11 +71,12 @@ pub(crate) fn covers(a: &str, b: &str) -> bool {
     }
 }
 
-/// Every topic has a first level, so `+/#` is all that `#` is; and it is not empty, so `/+/#` is all that `/#` is.
-fn whole(filter: &str) -> &str {
+/// The same filter with all levels that each of its topics has: no topic is empty, so there always is a first level,
+/// and a second one where the first is empty.
+fn spelled_out(filter: &str) -> &str {
     match filter {
-        "+/#" => "#",
-        "/+/#" => "/#",
+        "#" => "+/#",
+        "/#" => "/+/#",
         other => other,
     }
 }

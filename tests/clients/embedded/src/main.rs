@@ -205,7 +205,8 @@ impl<'c> Device<'c> {
 }
 
 fn filter(order: &Value) -> Result<TopicFilter<'_>, Refused> {
-    let filter = MqttString::try_from(options::text(order, "filter")?).map_err(|error| format!("{error:?}"))?;
+    let filter =
+        MqttString::try_from(options::text(order, "filter")?).map_err(|error| format!("{error:?}"))?;
     TopicFilter::new(filter).ok_or_else(|| "no topic filter".into())
 }
 

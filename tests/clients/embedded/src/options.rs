@@ -43,7 +43,8 @@ fn has(order: &Value, name: &str) -> bool {
 
 pub(crate) fn connect(order: &Value) -> Result<ConnectOptions<'_>, Refused> {
     let packet = NonZero::new(PACKET_BYTES_MAX).ok_or("a device without memory")?;
-    let keep_alive = number(order, "keepAlive").and_then(|seconds| NonZero::new(u16::try_from(seconds).ok()?));
+    let keep_alive =
+        number(order, "keepAlive").and_then(|seconds| NonZero::new(u16::try_from(seconds).ok()?));
     let mut options = ConnectOptions::new()
         .maximum_packet_size(packet)
         .keep_alive(keep_alive.map_or(KeepAlive::Infinite, KeepAlive::Seconds))

@@ -46,8 +46,11 @@ async fn auth_without_method(cx: &Context) -> Outcome {
         let mut body = vec![reason];
         wire::varint(&mut body, properties.len());
         body.extend_from_slice(&properties);
-        cx.rejects(&wire::packet(0xF0, &body), &[ReasonCode::ProtocolError, ReasonCode::BadAuthenticationMethod])
-            .await?;
+        cx.rejects(
+            &wire::packet(0xF0, &body),
+            &[ReasonCode::ProtocolError, ReasonCode::BadAuthenticationMethod],
+        )
+        .await?;
     }
     Ok(())
 }

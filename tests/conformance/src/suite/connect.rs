@@ -319,7 +319,11 @@ async fn retain_available(cx: &Context) -> Outcome {
     }
     let mut client = cx.open().await?;
     let connack = client.handshake(connect).await?;
-    ensure!(connack.reason == ReasonCode::RetainNotSupported, "CONNACK {} for a retained will", connack.reason);
+    ensure!(
+        connack.reason == ReasonCode::RetainNotSupported,
+        "CONNACK {} for a retained will",
+        connack.reason
+    );
     client.closed().await?;
     Ok(())
 }

@@ -71,12 +71,22 @@ async fn shortest_lengths(cx: &Context) -> Outcome {
         let payload = vec![b'x'; remaining - around];
         publisher.publish(&topic, payload.clone(), AtMostOnce).await?;
         subscriber.receive_payload(payload).await?;
-        let header = if remaining < 128 { 2 } else if remaining < 16_384 { 3 } else { 4 };
+        let header = if remaining < 128 {
+            2
+        } else if remaining < 16_384 {
+            3
+        } else {
+            4
+        };
         let length = subscriber.last_frame().len();
         ensure!(length == header + remaining, "{length} bytes for a Remaining Length of {remaining}");
     }
     // A fifth byte is never right.
-    cx.rejects(&[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], &[ReasonCode::MalformedPacket, ReasonCode::PacketTooLarge]).await
+    cx.rejects(
+        &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x01],
+        &[ReasonCode::MalformedPacket, ReasonCode::PacketTooLarge],
+    )
+    .await
 }
 
 async fn user_property_is_utf8(cx: &Context) -> Outcome {

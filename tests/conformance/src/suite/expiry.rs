@@ -84,6 +84,10 @@ async fn expiry_does_not_end_an_exchange(cx: &Context) -> Outcome {
     client.silent_for(Duration::from_millis(2_200)).await?;
     client.send(&Packet::PubRel(Ack::success(id(9)))).await?;
     let pubcomp = client.pubcomp(id(9)).await?;
-    ensure!(pubcomp.reason == ReasonCode::Success, "PUBCOMP {} after the message has expired", pubcomp.reason);
+    ensure!(
+        pubcomp.reason == ReasonCode::Success,
+        "PUBCOMP {} after the message has expired",
+        pubcomp.reason
+    );
     Ok(())
 }

@@ -21,7 +21,8 @@ async fn client_ids_that_are_always_allowed(cx: &Context) -> Outcome {
     let random = Uuid::new_v4().into_bytes();
     let letter = |n: usize| char::from(ALPHABET[(usize::from(random[n % 16]) + n) % ALPHABET.len()]);
     // 23 characters, three times, so that every character of the alphabet is used.
-    let mut ids: Vec<String> = ALPHABET.chunks(19).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
+    let mut ids: Vec<String> =
+        ALPHABET.chunks(19).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
     ids.iter_mut().for_each(|id| id.extend((0..23 - id.len()).map(letter)));
     ids.push(letter(5).to_string());
     for client_id in ids {
@@ -105,7 +106,9 @@ async fn rejected_client_id(cx: &Context) -> Outcome {
             Ok(())
         }
         None if cx.is_v5() => Ok(()),
-        other => violation!("CONNACK 0x02 expected for a client id that is not wanted, {}", seen(other.as_ref())),
+        other => {
+            violation!("CONNACK 0x02 expected for a client id that is not wanted, {}", seen(other.as_ref()))
+        }
     }
 }
 

@@ -125,7 +125,11 @@ fn all_properties(cx: &Context) -> PublishProperties {
 
 fn same_properties(came: &Publish, sent: &PublishProperties) -> Outcome {
     let came = &came.properties;
-    ensure!(came.payload_is_utf8 == sent.payload_is_utf8, "Payload Format Indicator {:?}", came.payload_is_utf8);
+    ensure!(
+        came.payload_is_utf8 == sent.payload_is_utf8,
+        "Payload Format Indicator {:?}",
+        came.payload_is_utf8
+    );
     ensure!(came.response_topic == sent.response_topic, "Response Topic {:?}", came.response_topic);
     ensure!(came.correlation_data == sent.correlation_data, "Correlation Data {:?}", came.correlation_data);
     ensure!(came.content_type == sent.content_type, "Content Type {:?}", came.content_type);
@@ -155,7 +159,8 @@ async fn properties_are_stored(cx: &Context) -> Outcome {
     let (client_id, topic) = (cx.client_id(), cx.topic("t"));
     cx.leave_session(&client_id, &topic, AtLeastOnce).await?;
     let properties = all_properties(cx);
-    cx.retain_message(Publish { properties: properties.clone(), ..retained(&topic, "text", AtLeastOnce) }).await?;
+    cx.retain_message(Publish { properties: properties.clone(), ..retained(&topic, "text", AtLeastOnce) })
+        .await?;
     let mut client = cx.session(&client_id, true).await?;
     same_properties(&client.receive_payload("text").await?, &properties)?;
     client.disconnect().await?;

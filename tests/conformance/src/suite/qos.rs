@@ -21,7 +21,8 @@ async fn receiver_of_qos_1(cx: &Context) -> Outcome {
     let mut subscriber = cx.subscriber(&topic, AtLeastOnce).await?;
     let mut sender = cx.connect().await?;
     for number in [1, 2, 40_000] {
-        let publish = Publish { packet_id: Some(id(number)), ..message(&topic, number.to_string(), AtLeastOnce) };
+        let publish =
+            Publish { packet_id: Some(id(number)), ..message(&topic, number.to_string(), AtLeastOnce) };
         sender.send(&Packet::Publish(publish)).await?;
         let puback = sender.puback(id(number)).await?;
         ensure!(puback.reason == ReasonCode::Success, "PUBACK {}", puback.reason);
@@ -50,7 +51,8 @@ async fn receiver_of_qos_2(cx: &Context) -> Outcome {
     let mut sender = cx.connect().await?;
     // Two exchanges, each step of one between the steps of the other.
     for number in [7, 8] {
-        let publish = Publish { packet_id: Some(id(number)), ..message(&topic, number.to_string(), ExactlyOnce) };
+        let publish =
+            Publish { packet_id: Some(id(number)), ..message(&topic, number.to_string(), ExactlyOnce) };
         sender.send(&Packet::Publish(publish)).await?;
         let pubrec = sender.pubrec(id(number)).await?;
         ensure!(pubrec.reason == ReasonCode::Success, "PUBREC {}", pubrec.reason);

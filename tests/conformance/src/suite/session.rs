@@ -135,7 +135,8 @@ async fn session_expires(cx: &Context) -> Outcome {
 }
 
 async fn disconnect_changes_the_expiry(cx: &Context) -> Outcome {
-    let ends = |seconds| Disconnect { session_expiry_s: Some(seconds), ..Disconnect::with(ReasonCode::Success) };
+    let ends =
+        |seconds| Disconnect { session_expiry_s: Some(seconds), ..Disconnect::with(ReasonCode::Success) };
     // To 0: the session ends at once.
     let client_id = cx.client_id();
     cx.session(&client_id, false).await?.disconnect_with(ends(0)).await?;

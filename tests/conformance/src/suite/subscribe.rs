@@ -48,7 +48,8 @@ async fn subscribe_without_filters(cx: &Context) -> Outcome {
 
 async fn reserved_subscription_bits(cx: &Context) -> Outcome {
     let topic = cx.topic("t");
-    let wrong: &[u8] = if cx.is_v5() { &[0x40, 0x80, 0xC1] } else { &[0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x03] };
+    let wrong: &[u8] =
+        if cx.is_v5() { &[0x40, 0x80, 0xC1] } else { &[0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x03] };
     for &options in wrong {
         let packet = wire::subscribe(cx.version, 0x82, 1, &[(topic.as_bytes(), options)]);
         let closed = cx.rejects(&packet, MALFORMED).await;

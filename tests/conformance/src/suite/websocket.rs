@@ -86,7 +86,8 @@ async fn only_binary_frames(cx: &Context) -> Outcome {
     read_connack(&mut socket).await?;
     // The same bytes as text, before and after a CONNECT.
     let text = |bytes: Vec<u8>| {
-        let text = String::from_utf8(bytes).map_err(|_| Failure::Unsupported("these credentials are no text".into()));
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::Unsupported("these credentials are no text".into()));
         text.map(|text| Message::Text(text.into()))
     };
     let ended = |error| Failure::Violation(format!("the server closed too early: {error}"));

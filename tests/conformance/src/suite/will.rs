@@ -184,7 +184,11 @@ async fn will_properties(cx: &Context) -> Outcome {
         response_topic: Some(cx.topic("answer").into()),
         correlation_data: Some(Bytes::from_static(b"\0\xFF")),
         content_type: Some("text/plain".into()),
-        user_properties: names.iter().enumerate().map(|(n, name)| ((*name).into(), n.to_string().into())).collect(),
+        user_properties: names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| ((*name).into(), n.to_string().into()))
+            .collect(),
         ..PublishProperties::default()
     };
     let mut with_properties = will(&topic, "w", AtLeastOnce);

@@ -2,6 +2,7 @@
 
 use super::Login;
 use parlance_tests::{Server, User};
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 
 pub(crate) struct Parlance {
@@ -15,6 +16,9 @@ impl Parlance {
     pub(super) async fn start() -> Self {
         let server = Server::start(Server::options()).await;
         let users = server.users(&["fleet", "peer"]).await;
+        let rule = |user: &User| json!({"who": user.at(), "action": "both", "topic": "app/#"});
+        let rules: Vec<Value> = users.iter().map(rule).collect();
+        server.admin("setAccessRules", json!({"rules": rules})).await;
         let [fleet, peer] = <[User; 2]>::try_from(users).expect("two were asked for");
         Self { server, running: true, fleet, peer }
     }

@@ -1,6 +1,7 @@
 //! Orders to a client and events from it: through the pipes of a program, or to a task of the test.
 
 use super::{Kind, rumqttc, tools};
+use crate::proxy::Connections;
 use parlance_mqtt::Version;
 use parlance_tests::Process;
 use serde_json::Value;
@@ -30,7 +31,7 @@ pub(super) enum Link {
 }
 
 impl Link {
-    pub(super) fn start(kind: Kind, version: Version) -> Self {
+    pub(super) fn start(kind: Kind, version: Version, connections: Connections) -> Self {
         if let Some((program, arguments)) = kind.program() {
             let arguments: Vec<String> = arguments.iter().map(|path| path.display().to_string()).collect();
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -40,7 +41,7 @@ impl Link {
         let (said, events) = mpsc::unbounded_channel();
         let port = Port { orders: taken, events: said };
         let task = match (kind, version) {
-            (Kind::Mosquitto, _) => tokio::spawn(tools::run(port)),
+            (Kind::Mosquitto, _) => tokio::spawn(tools::run(port, connections)),
             (_, Version::V3) => tokio::spawn(rumqttc::run::<rumqttc::Three>(port)),
             (_, Version::V5) => tokio::spawn(rumqttc::run::<rumqttc::Five>(port)),
         };

@@ -5,6 +5,7 @@ mod arguments;
 
 use self::arguments::{Login, publish_arguments};
 use super::{letters, link::Port};
+use crate::proxy::Connections;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -19,6 +20,8 @@ use tokio::{
 const NOTHING: &str = "app/nothing";
 
 struct Tools {
+    /// Knows when what a run sent has reached the server, or never will.
+    connections: Connections,
     events: mpsc::UnboundedSender<Value>,
     login: Option<Login>,
     /// With the options of their subscriptions.
@@ -37,10 +40,11 @@ struct Reader {
 }
 
 /// Runs until nobody gives orders any more.
-pub(super) async fn run(mut port: Port) {
+pub(super) async fn run(mut port: Port, connections: Connections) {
     let events = port.events.clone();
     let runs = JoinSet::new();
-    let mut tools = Tools { events, login: None, filters: Vec::new(), reader: None, aliased: None, runs };
+    let mut tools =
+        Tools { connections, events, login: None, filters: Vec::new(), reader: None, aliased: None, runs };
     while let Some(order) = port.orders.recv().await {
         match order["do"].as_str() {
             Some("connect") => tools.connect(&order),
@@ -73,13 +77,13 @@ impl Tools {
         if self.filters.is_empty() && order["will"].is_null() {
             return self.say(json!({"event": "connected"}));
         }
-        self.start_reader(Tells { connected: true, subscribed: false });
+        self.start_reader("connected");
     }
 
     async fn subscribe(&mut self, order: &Value) {
         self.stop_reader().await;
         self.filters.push((order["filter"].as_str().expect("a filter").to_owned(), order.clone()));
-        self.start_reader(Tells { connected: false, subscribed: true });
+        self.start_reader("subscribed");
     }
 
     /// A run of its own: the filter is one more argument.
@@ -90,11 +94,11 @@ impl Tools {
         let mut command = self.login().command("mosquitto_sub");
         command.args(["-U", filter, "-t", NOTHING, "-E"]);
         ended(command.spawn().expect("mosquitto_sub: cargo xtask setup")).await;
-        self.say(json!({"event": "unsubscribed"}));
-        self.start_reader(Tells::default());
+        self.start_reader("unsubscribed");
     }
 
-    fn start_reader(&mut self, tells: Tells) {
+    /// What it does first is done when it has subscribed.
+    fn start_reader(&mut self, first: &'static str) {
         let mut command = self.login().command("mosquitto_sub");
         command.args(["-d", "-F", "%j"]);
         let qos = self.filters.iter().filter_map(|(_, order)| order["qos"].as_u64()).max().unwrap_or(0);
@@ -109,7 +113,7 @@ impl Tools {
             command.args(["-t", NOTHING]);
         }
         let (child, lines) = started(&mut command);
-        let task = tokio::spawn(read(lines, self.events.clone(), tells));
+        let task = tokio::spawn(read(lines, self.events.clone(), first));
         self.reader = Some(Reader { child, task });
     }
 
@@ -121,6 +125,8 @@ impl Tools {
         }
         ended(child).await;
         task.await.expect("the lines of mosquitto_sub");
+        // The next run must not overtake this one on its way to the server.
+        self.connections.ended().await;
     }
 
     async fn publish(&mut self, order: &Value) {
@@ -168,7 +174,7 @@ impl Tools {
         let (child, lines) = started(&mut command);
         let events = self.events.clone();
         self.runs.spawn(async move {
-            read(lines, events, Tells::default()).await;
+            read(lines, events, "connected").await;
             ended(child).await;
         });
     }
@@ -179,35 +185,29 @@ impl Tools {
     }
 }
 
-/// Which of its first answers somebody waits for. Later CONNACKs are always told.
-#[derive(Default)]
-struct Tells {
-    connected: bool,
-    subscribed: bool,
-}
-
-/// What mosquitto_sub says: `-d` between the messages, which are JSON.
+/// What mosquitto_sub says: `-d` between the messages, which are JSON. It subscribes each time that it has connected: the
+/// `first` time is the end of what it was started for.
 async fn read(
     mut lines: Lines<BufReader<ChildStdout>>,
     events: mpsc::UnboundedSender<Value>,
-    mut tells: Tells,
+    first: &'static str,
 ) {
     // Nobody listens any more when the step is over.
     let say = |event: Value| drop(events.send(event));
+    let (mut event, mut newest) = (first, String::new());
     while let Some(line) = lines.next_line().await.expect("text of mosquitto_sub") {
         if line.starts_with('{') {
             say(message(&serde_json::from_str(&line).expect("JSON of mosquitto_sub")));
-        } else if line.contains(" received CONNACK") {
-            if tells.connected {
-                say(json!({"event": "connected"}));
+        } else if let Some((id, codes)) =
+            line.strip_prefix("Subscribed (mid: ").and_then(|rest| rest.split_once("): "))
+        {
+            // SIGTERM in the middle of a line makes mosquitto_sub write it twice.
+            if id != newest {
+                let code: Option<u64> = codes.rsplit(' ').next().and_then(|code| code.parse().ok());
+                say(json!({"event": event, "code": code}));
+                event = "connected";
+                newest = id.to_owned();
             }
-            tells.connected = true;
-        } else if let Some((_, codes)) = line.split_once("Subscribed (mid: 1): ") {
-            let codes: Vec<u64> = codes.split(", ").filter_map(|code| code.parse().ok()).collect();
-            if tells.subscribed {
-                say(json!({"event": "subscribed", "code": codes.last()}));
-            }
-            tells.subscribed = false;
         }
     }
 }

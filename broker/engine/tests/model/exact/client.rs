@@ -11,6 +11,7 @@ pub(super) const OPEN_MAX: u16 = 3;
 const IDS: u16 = 5;
 
 /// What the server says, as the client sees it.
+#[expect(clippy::large_enum_variant, reason = "there are few at once")]
 pub(super) enum Said {
     /// A message: its position.
     Message {

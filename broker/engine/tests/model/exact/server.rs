@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use parlance_engine::{
-    Channels, Domain, Entry, Millis, Output, POSITIONS_PER_ID, Parked, PublishOutcome, Recovered, Session, SessionConfig,
-    Ticket,
+    Channels, Domain, Entry, Millis, Output, POSITIONS_PER_ID, Parked, PublishOutcome, Recovered, Session,
+    SessionConfig, Ticket,
 };
 use parlance_mqtt::{Packet, PacketId, Publish, QoS, ReasonCode, Version};
 
@@ -32,6 +32,7 @@ struct Row {
 }
 
 /// What the storage is asked to do, in order, and by which connection.
+#[expect(clippy::large_enum_variant, reason = "there are few at once")]
 enum Task {
     Publish { connection: u32, ticket: Ticket, publish: Publish },
     Release { connection: u32, seq: u64, packet_id: PacketId },
@@ -143,8 +144,8 @@ impl Server {
                 self.rows.retain(|seq, _| *seq > self.cursor);
             }
             Step::Commit { count } => self.commit(count),
-            Step::ToClient { count } => self.to_client(count),
-            Step::ToServer { count } => self.to_server(count),
+            Step::ToClient { count } => self.reach_client(count),
+            Step::ToServer { count } => self.reach_server(count),
             Step::Acknowledge { which } => self.client.acknowledge(which),
             Step::AnswerRead { limit, fails } => self.answer_read(limit, fails),
             Step::AnswerRestore => self.answer_restore(),
@@ -157,7 +158,7 @@ impl Server {
     fn enqueue(&mut self, exact: bool, gap: u64) {
         self.head += gap;
         // No two messages that are stored at once share a packet id (`POSITIONS_PER_ID`).
-        while self.rows.keys().any(|seq| (self.head - seq) % POSITIONS_PER_ID == 0) {
+        while self.rows.keys().any(|seq| (self.head - seq).is_multiple_of(POSITIONS_PER_ID)) {
             self.head += 1;
         }
         let seq = self.head;
@@ -280,14 +281,14 @@ impl Server {
         self.cursor = self.saved;
     }
 
-    fn to_client(&mut self, count: usize) {
+    fn reach_client(&mut self, count: usize) {
         for _ in 0..count {
             let Some(said) = self.link.as_mut().and_then(|link| link.wire.pop_front()) else { return };
             self.client.hear(said);
         }
     }
 
-    fn to_server(&mut self, count: usize) {
+    fn reach_server(&mut self, count: usize) {
         for _ in 0..count {
             let Some(link) = self.link.as_mut().filter(|link| link.session.accepts_input()) else { return };
             let Some(packet) = self.client.wire.pop_front() else { return };
@@ -384,11 +385,11 @@ impl Server {
             self.answer_restore();
             self.answer_read(3, false);
             self.commit(usize::MAX);
-            self.to_client(usize::MAX);
+            self.reach_client(usize::MAX);
             while self.client.owes() {
                 self.client.acknowledge(0);
             }
-            self.to_server(usize::MAX);
+            self.reach_server(usize::MAX);
             if self.is_settled() {
                 break;
             }

@@ -1,7 +1,7 @@
 //! What a session wants done, and the rules that are checked while it is done and at the end.
 
 use parlance_engine::{Channels, Cursor, Output};
-use parlance_mqtt::{PacketId, QoS, ReasonCode};
+use parlance_mqtt::{Packet, PacketId, QoS, ReasonCode};
 
 use super::{CONVERSATIONS, DEVICES, World};
 use crate::device::Carried;
@@ -33,6 +33,12 @@ impl World {
                     assert!(limit <= 3);
                     link.reads.push((conversation, after, limit));
                 }
+                Output::Release { packet_id, .. } => link.releases.push(packet_id),
+                Output::Send(Packet::PubRel(ack)) if ack.reason == ReasonCode::PacketIdentifierNotFound => {
+                    // Given up: the client lets go of the id.
+                    self.devices[device].open.remove(&ack.packet_id);
+                }
+                Output::Send(Packet::PubRel(ack)) => link.pubrels.push(ack.packet_id),
                 Output::Restore(wanted) => {
                     assert!(link.restore.replace(wanted).is_none());
                 }
@@ -60,8 +66,7 @@ impl World {
             self.channels(device, conversation, seq).contains(channel),
             "rule 8: {carried:?} was not asked for"
         );
-        let acknowledged = self.devices[device].acknowledged_channels.contains(channel);
-        assert_eq!(acknowledged, qos == QoS::AtLeastOnce);
+        assert_eq!(qos, self.devices[device].channel_qos(channel));
         for earlier in joined_seq.unwrap_or(seq)..seq {
             if !self.owes(device, conversation, earlier, channel) {
                 continue;
@@ -94,7 +99,7 @@ impl World {
     ) {
         let device = &mut self.devices[device];
         let Some(link) = &mut device.link else { return };
-        assert_eq!(packet_id.is_some(), qos == QoS::AtLeastOnce, "MQTT-2.2.1-2");
+        assert_eq!(packet_id.is_some(), qos != QoS::AtMostOnce, "MQTT-2.2.1-2");
         match packet_id {
             None => {
                 assert!(!dup, "MQTT-3.3.1-2");
@@ -105,8 +110,8 @@ impl World {
                 assert_eq!(before, dup.then_some(carried), "MQTT-2.2.1-4, MQTT-4.4.0-1: id {packet_id}");
                 assert!(!(dup && link.fresh), "MQTT-4.6.0-1: what is owed goes first");
                 link.fresh |= !dup;
-                link.in_flight += 1;
-                assert!(link.in_flight <= usize::from(device.config.send_window), "MQTT-3.3.4-7");
+                assert!(link.in_flight.insert(packet_id), "{packet_id} twice on one connection");
+                assert!(link.in_flight.len() <= usize::from(device.config.send_window), "MQTT-3.3.4-7");
             }
         }
         link.wire.push_back((packet_id, carried));
@@ -191,6 +196,7 @@ impl World {
                 self.joined_seq(self.devices[device].user, conversation).is_none()
                     || self.devices[device].cursors[conversation] == self.head(conversation)
             }) && self.devices[device].promised.is_empty()
+                && self.devices[device].link.as_ref().is_some_and(|link| link.session.in_flight() == 0)
         })
     }
 

@@ -49,8 +49,9 @@ impl Login {
     /// A tool with this login, its output still where the test's is. mosquitto_sub has the client id itself, and the
     /// session; mosquitto_pub one of its own beside it, as both may be connected at once.
     pub(super) fn command(&self, tool: &str) -> Command {
-        let mut command = Command::new(tool);
-        command.args(&self.arguments).kill_on_drop(true);
+        // Into a pipe they would write their debug lines only when a page of them is full.
+        let mut command = Command::new("stdbuf");
+        command.args(["-oL", tool]).args(&self.arguments).kill_on_drop(true);
         match tool {
             "mosquitto_sub" => command.args(["-i", &self.id]).args(&self.session),
             "mosquitto_pub" => {
