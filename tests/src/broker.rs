@@ -11,8 +11,17 @@ use std::{
 };
 
 /// The calls that are GET over HTTP; all others are POST.
-const READING: [&str; 7] =
-    ["me", "devices", "messages", "conversations", "members", "admin.users", "admin.apiKeys"];
+const READING: [&str; 9] = [
+    "me",
+    "devices",
+    "messages",
+    "conversations",
+    "members",
+    "admin.users",
+    "admin.apiKeys",
+    "admin.accessRules",
+    "admin.checkAccess",
+];
 
 /// Messages in a page of [`Broker::history`].
 const PAGE: u32 = 200;
@@ -47,6 +56,11 @@ impl Broker {
     /// MQTT over TLS.
     pub fn mqtts(&self) -> SocketAddr {
         self.mqtts
+    }
+
+    /// MQTT over QUIC, if it was asked for: the UDP port with the number of [`mqtt`](Self::mqtt).
+    pub fn quic(&self) -> SocketAddr {
+        self.mqtt
     }
 
     /// HTTP, and MQTT over WebSocket at `/mqtt`.

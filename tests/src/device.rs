@@ -1,6 +1,11 @@
 //! How a device connects.
 
-use crate::{Broker, Client, Closed, User, wait::in_time, websocket};
+use crate::{
+    Broker, Client, Closed, User,
+    quic::{self, QuicStream, endpoint},
+    wait::in_time,
+    websocket,
+};
 use bytes::Bytes;
 use parlance_mqtt::{Connect, PublishProperties, QoS, TopicName, Version, Will};
 use rustls::{
@@ -24,10 +29,19 @@ pub enum Via {
     Tls,
     /// WebSocket.
     WebSocket,
+    /// WebSocket over TLS.
+    SecureWebSocket,
+    /// QUIC; for servers that were started with [`Options::quic`](crate::Options::quic).
+    Quic,
+}
+
+impl Via {
+    /// Each of them.
+    pub const ALL: [Self; 5] = [Self::Tcp, Self::Tls, Self::WebSocket, Self::SecureWebSocket, Self::Quic];
 }
 
 /// Bytes to and from the server.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A device and how it connects: MQTT 5 over TCP with a session that stays for an hour, unless told otherwise.
@@ -195,8 +209,25 @@ impl Device {
     /// is not there.
     pub async fn try_connect(&self, broker: &Broker, user: &User) -> Result<Client, Closed> {
         let connect = self.packet(user);
-        let stream = in_time("a connection", open(broker, self.via)).await.map_err(|_| Closed::Ended)?;
+        let stream =
+            in_time("a connection", Box::pin(open(broker, self.via))).await.map_err(|_| Closed::Ended)?;
         Client::handshake(stream, connect).await
+    }
+
+    /// The same over a stream that was opened elsewhere.
+    ///
+    /// # Errors
+    /// As [`try_connect`](Self::try_connect).
+    pub async fn connect_over(&self, stream: impl Stream + 'static, user: &User) -> Result<Client, Closed> {
+        Client::handshake(Box::new(stream), self.packet(user)).await
+    }
+
+    /// The same without user name and password, unless [`login`](Self::login) says otherwise.
+    ///
+    /// # Errors
+    /// As [`try_connect`](Self::try_connect).
+    pub async fn connect_as_nobody(&self, stream: impl Stream + 'static) -> Result<Client, Closed> {
+        Client::handshake(Box::new(stream), self.connect.clone()).await
     }
 
     /// The CONNECT of `user`.
@@ -236,7 +267,7 @@ impl Device {
     /// # Panics
     /// If there is no server.
     pub async fn open(&self, broker: &Broker) -> Client {
-        let stream = in_time("a connection", open(broker, self.via)).await.expect("a server");
+        let stream = in_time("a connection", Box::pin(open(broker, self.via))).await.expect("a server");
         Client::over(stream, self.connect.version)
     }
 }
@@ -246,21 +277,33 @@ async fn open(broker: &Broker, via: Via) -> io::Result<Box<dyn Stream>> {
         Via::Tcp => broker.mqtt(),
         Via::Tls => broker.mqtts(),
         Via::WebSocket => broker.http(),
+        Via::SecureWebSocket => broker.https(),
+        Via::Quic => {
+            return Ok(Box::new(QuicStream::open(endpoint(), broker.quic(), quic::trusting(broker)).await?));
+        }
     };
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     match via {
         Via::Tcp => Ok(Box::new(socket)),
         Via::WebSocket => Ok(Box::new(websocket::open(socket, address).await?)),
-        Via::Tls => {
+        Via::Quic => unreachable!("opened above"),
+        Via::Tls | Via::SecureWebSocket => {
             let name = ServerName::IpAddress(address.ip().into());
-            Ok(Box::new(TlsConnector::from(tls(broker)).connect(name, socket).await?))
+            let secure = TlsConnector::from(Arc::new(trusting(broker))).connect(name, socket).await?;
+            match via {
+                Via::Tls => Ok(Box::new(secure)),
+                _ => Ok(Box::new(websocket::open(secure, address).await?)),
+            }
         }
     }
 }
 
 /// TLS that trusts the server's own root and nothing else.
-fn tls(broker: &Broker) -> Arc<ClientConfig> {
+///
+/// # Panics
+/// If it is not there.
+pub fn trusting(broker: &Broker) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let pem = CertificateDer::pem_file_iter(broker.ca_file()).expect("the certificate of the server's root");
     for certificate in pem {
@@ -269,5 +312,5 @@ fn tls(broker: &Broker) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("TLS versions of the provider");
-    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+    config.with_root_certificates(roots).with_no_client_auth()
 }

@@ -44,11 +44,27 @@ pub struct Options {
     data_dir: Option<PathBuf>,
     env: Vec<(String, String)>,
     /// What stands in the configuration file.
-    file: String,
+    config: String,
     open: bool,
+    quic: bool,
 }
 
 impl Options {
+    /// With these lines in its configuration file; `{folder}` stands for the folder of the server ([`Server::folder`]).
+    #[must_use]
+    pub fn config(mut self, lines: impl AsRef<str>) -> Self {
+        self.config.push_str(lines.as_ref());
+        self.config.push('\n');
+        self
+    }
+
+    /// With QUIC, on the UDP port whose number is that of MQTT over TCP.
+    #[must_use]
+    pub fn quic(mut self) -> Self {
+        self.quic = true;
+        self
+    }
+
     /// With this engine.
     #[must_use]
     pub fn engine(mut self, engine: Engine) -> Self {
@@ -67,14 +83,6 @@ impl Options {
     #[must_use]
     pub fn set(self, key: &str, value: impl ToString) -> Self {
         self.env(&format!("PARLANCE__{key}"), value)
-    }
-
-    /// With these lines in its configuration file.
-    #[must_use]
-    pub fn file(mut self, lines: &str) -> Self {
-        self.file.push_str(lines);
-        self.file.push('\n');
-        self
     }
 
     /// With a listener that is open to all, at [`Server::open`].
@@ -107,7 +115,14 @@ pub struct Server {
 impl Server {
     /// The usual: fjall, all four listeners, a folder of its own.
     pub fn options() -> Options {
-        Options { engine: Engine::Fjall, data_dir: None, env: Vec::new(), file: String::new(), open: false }
+        Options {
+            engine: Engine::Fjall,
+            data_dir: None,
+            env: Vec::new(),
+            config: String::new(),
+            open: false,
+            quic: false,
+        }
     }
 
     /// Starts a server and waits until it is ready.
@@ -117,6 +132,7 @@ impl Server {
         let data_dir = options.data_dir.clone().unwrap_or_else(|| folder.path().join("data"));
         let broker = Broker::new([addresses[0], addresses[1], addresses[2], addresses[3]], data_dir);
         let mut server = Self { broker, options, process: None, folder, open: addresses[4], _ports: ports };
+        server.configure(&server.options.config);
         server.spawn();
         server.ready().await;
         server
@@ -125,6 +141,44 @@ impl Server {
     /// The listener that is open to all, if it was asked for.
     pub fn open(&self) -> SocketAddr {
         self.open
+    }
+
+    /// The folder that goes with the server: its working folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes another configuration file; to be read with [`reload`](Self::reload) or at the next start.
+    pub fn configure(&self, text: &str) {
+        let mut text = text.replace("{folder}", &self.folder().display().to_string());
+        if self.options.open {
+            let address = self.open;
+            text.push_str(&format!("\n[[listener]]\nname = \"open\"\naddress = \"{address}\"\nprofile = \"open\"\n"));
+        }
+        fs::write(self.folder().join("parlance.toml"), text).expect("the folder is there");
+    }
+
+    /// SIGHUP, and waits until the server has read its configuration again, or says that it cannot; answers what it says.
+    ///
+    /// # Panics
+    /// If it says nothing.
+    pub async fn reload(&self) -> String {
+        let said =
+            |log: &str| log.lines().filter(|line| line.contains("SIGHUP: ")).map(str::to_owned).collect();
+        let before: Vec<String> = said(&self.log());
+        let process = self.process.as_ref().expect("the server is running");
+        kill_process(Pid::from_child(process), Signal::HUP).expect("a child can be signalled");
+        eventually(PATIENCE, "the configuration is read again", async || {
+            let now: Vec<String> = said(&self.log());
+            (now.len() > before.len()).then(|| now.last().cloned()).flatten()
+        })
+        .await
+    }
+
+    /// Waits until the server has said this in its log.
+    pub async fn says(&self, text: &str) {
+        let what = format!("the log says {text}");
+        eventually(PATIENCE, &what, async || self.log().contains(text).then_some(())).await;
     }
 
     /// The process id.
@@ -190,14 +244,6 @@ impl Server {
 
     fn spawn(&mut self) {
         let program = program();
-        let mut file = self.options.file.clone();
-        if self.options.open {
-            file.push_str(&format!(
-                "[[listener]]\nname = \"open\"\naddress = \"{}\"\nprofile = \"open\"\n",
-                self.open
-            ));
-        }
-        fs::write(self.folder.path().join("parlance.toml"), file).expect("the configuration is written");
         let log = fs::File::options().create(true).append(true).open(self.log_file()).expect("the log opens");
         let mut command = Command::new(&program);
         command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null());
@@ -209,6 +255,9 @@ impl Server {
         command.env("PARLANCE__STORE__ENGINE", self.options.engine.as_str());
         for (name, address) in self.broker.listeners() {
             command.env(format!("PARLANCE__LISTEN__{name}"), address.to_string());
+        }
+        if self.options.quic {
+            command.env("PARLANCE__LISTEN__QUIC", self.broker.quic().to_string());
         }
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         let process = command
@@ -250,6 +299,22 @@ impl Drop for Server {
             let shown = log.get(log.len().saturating_sub(LOG_SHOWN_BYTES)..).unwrap_or(&log);
             eprintln!("--- what the server said (its end)\n{shown}\n---");
         }
+    }
+}
+
+/// An address for a listener, which nobody else is given while this lives.
+#[derive(Debug)]
+pub struct Port {
+    /// The address.
+    pub address: SocketAddr,
+    _socket: Socket,
+}
+
+impl Port {
+    /// A free one of this machine.
+    pub fn reserve() -> Self {
+        let (socket, address) = reserve_port();
+        Self { address, _socket: socket }
     }
 }
 

@@ -1,12 +1,10 @@
 //! MQTT over WebSocket (MQTT-6) as one byte stream.
 
+use crate::Stream;
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
 use std::{io, net::SocketAddr};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
@@ -15,7 +13,7 @@ use tokio_tungstenite::{
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// Opens `/mqtt`. What is written goes out as binary frames; what comes in them can be read.
-pub(crate) async fn open(socket: TcpStream, address: SocketAddr) -> io::Result<DuplexStream> {
+pub(crate) async fn open(socket: impl Stream + 'static, address: SocketAddr) -> io::Result<DuplexStream> {
     let mut request = format!("ws://{address}/mqtt").into_client_request().expect("an address makes a URL");
     // MQTT-6.0.0-3
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("mqtt"));
@@ -26,7 +24,7 @@ pub(crate) async fn open(socket: TcpStream, address: SocketAddr) -> io::Result<D
 }
 
 /// Carries bytes both ways until one end closes; then the other is closed, too.
-async fn carry(mut socket: WebSocketStream<TcpStream>, mut pipe: DuplexStream) {
+async fn carry(mut socket: WebSocketStream<impl Stream>, mut pipe: DuplexStream) {
     let mut bytes = BytesMut::with_capacity(BUFFER_BYTES);
     loop {
         tokio::select! {

@@ -81,7 +81,7 @@ impl Hub {
     }
 
     /// Where messages on their way are counted.
-    pub fn inflight(&self) -> &Inflight {
+    pub(crate) fn inflight(&self) -> &Inflight {
         &self.inflight
     }
 

@@ -17,7 +17,7 @@ use super::client::{Carried, Client, ToClient};
 use super::setup::{CONVERSATIONS, Chat, METHOD, QUEUE, Setup, Token};
 
 /// Rounds in which everything must come to its end.
-const ROUNDS_MAX: usize = 400;
+const ROUNDS_MAX: usize = 4_000;
 
 /// A message of the log.
 pub(super) struct Record {

@@ -4,6 +4,16 @@
 //! Remaining Length, nothing before CONNACK, nothing after DISCONNECT, and no packet above the limit that this client
 //! gave. Every wait ends after [`PATIENCE`].
 
+mod build;
+mod words;
+
+pub(crate) use build::{message, retained, subscription, topic_name};
+pub(crate) use words::{seen, text};
+
+use self::{
+    build::topic_filter,
+    words::{name, start},
+};
 use crate::{
     Failure, Outcome,
     outcome::{ensure, violation},
@@ -490,79 +500,6 @@ fn frame_length(buffer: &[u8], version: Version) -> Outcome<Option<usize>> {
 fn allowed(ack: Ack, packet: PacketType) -> Outcome<Ack> {
     ensure!(ack.reason.is_allowed_in(packet), "{} is no reason of {packet}", ack.reason);
     Ok(ack)
-}
-
-/// What came, in words.
-pub(crate) fn seen(packet: Option<&Packet>) -> String {
-    packet.map_or("the server closed".to_owned(), |packet| format!("{} came", name(packet)))
-}
-
-fn name(packet: &Packet) -> String {
-    match packet {
-        Packet::Publish(publish) => format!(
-            "PUBLISH {:?} on {:?} (QoS {}, id {:?}{}{})",
-            text(&publish.payload),
-            publish.topic.as_ref().map_or("", |topic| topic.as_str()),
-            publish.qos as u8,
-            publish.packet_id.map_or(0, PacketId::get),
-            if publish.dup { ", DUP" } else { "" },
-            if publish.retain { ", RETAIN" } else { "" },
-        ),
-        Packet::ConnAck(connack) => format!("CONNACK {}", connack.reason),
-        Packet::Disconnect(disconnect) => format!("DISCONNECT {}", disconnect.reason),
-        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
-            format!("{} {} ({})", packet.packet_type(), ack.packet_id, ack.reason)
-        }
-        Packet::SubAck(suback) => format!("SUBACK {} {:?}", suback.packet_id, suback.codes),
-        Packet::UnsubAck(unsuback) => format!("UNSUBACK {} {:?}", unsuback.packet_id, unsuback.codes),
-        other => other.packet_type().to_string(),
-    }
-}
-
-/// As much of a payload as a report can hold.
-pub(crate) fn text(payload: &[u8]) -> String {
-    String::from_utf8_lossy(start(payload)).into_owned()
-}
-
-fn start(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(60)]
-}
-
-/// A PUBLISH. A packet id is given when it is sent.
-pub(crate) fn message(topic: &str, payload: impl Into<Bytes>, qos: QoS) -> Publish {
-    Publish {
-        dup: false,
-        qos,
-        retain: false,
-        topic: Some(topic_name(topic)),
-        packet_id: None,
-        properties: PublishProperties::default(),
-        payload: payload.into(),
-    }
-}
-
-/// A retained one.
-pub(crate) fn retained(topic: &str, payload: impl Into<Bytes>, qos: QoS) -> Publish {
-    Publish { retain: true, ..message(topic, payload, qos) }
-}
-
-/// A filter with default options.
-pub(crate) fn subscription(filter: &str, qos: QoS) -> SubscribeFilter {
-    SubscribeFilter {
-        filter: topic_filter(filter),
-        qos,
-        no_local: false,
-        retain_as_published: false,
-        retain_handling: RetainHandling::Send,
-    }
-}
-
-pub(crate) fn topic_name(topic: &str) -> TopicName {
-    TopicName::new(topic.to_owned()).expect("the suite's topic names are valid")
-}
-
-fn topic_filter(filter: &str) -> TopicFilter {
-    TopicFilter::new(filter.to_owned()).expect("the suite's topic filters are valid")
 }
 
 #[cfg(test)]

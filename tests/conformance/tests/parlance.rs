@@ -27,7 +27,7 @@ impl Laboratory {
         let (open, messenger) = (free_port(transport), free_port(transport));
         let mut options = Server::options();
         for (profile, address) in [("open", open), ("messenger", messenger)] {
-            options = options.file(&format!(
+            options = options.config(format!(
                 "[[listener]]\nname = \"{profile}\"\naddress = \"{address}\"\n\
                  transport = \"{transport}\"\nprofile = \"{profile}\""
             ));

@@ -16,6 +16,8 @@ use crate::trace::{Event, Stream, Trace, event};
 
 /// Rounds without anything new after which everybody is taken to be quiet.
 const QUIET_ROUNDS: usize = 2;
+/// How long a broker may take to close after a mistake.
+const END: Duration = Duration::from_millis(400);
 /// Rounds after which a broker is taken to send for ever.
 const ROUNDS_MAX: usize = 60;
 
@@ -233,7 +235,11 @@ impl Player<'_> {
 
     /// Takes what comes until something is there. Returns how much came.
     fn take_until(&mut self, client: usize, is_enough: impl Fn(&Packet) -> bool) -> usize {
-        let until = Instant::now() + PATIENCE;
+        self.take_for(client, PATIENCE, is_enough)
+    }
+
+    fn take_for(&mut self, client: usize, patience: Duration, is_enough: impl Fn(&Packet) -> bool) -> usize {
+        let until = Instant::now() + patience;
         let mut count = 0;
         while let Some(connection) = &mut self.clients[client] {
             match connection.next(until) {
@@ -258,9 +264,13 @@ impl Player<'_> {
         count
     }
 
-    /// The broker must close: waits for it.
+    /// The broker must close: waits for it. If it does not, the client does, so that what follows can be compared.
     fn await_end(&mut self, client: usize) {
-        self.take_until(client, |_| false);
+        self.take_for(client, END, |_| false);
+        if self.clients[client].is_some() {
+            self.note(client, Stream::End, Event::Tolerated);
+        }
+        self.hang_up(client);
     }
 
     fn hang_up(&mut self, client: usize) {

@@ -2,8 +2,13 @@
 
 use std::fmt;
 
+use parlance_mqtt::{Version, matches};
+
 use crate::brokers::Peer;
 use crate::compare::Difference;
+use crate::malformed::Malformed;
+use crate::script::{Script, Step};
+use crate::trace::{Delivered, Event, Stream};
 
 /// Who does what the clause asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +45,185 @@ pub struct Rule {
 }
 
 /// The table. The first rule that applies counts.
-pub const RULES: &[Rule] = &[];
+pub const RULES: &[Rule] = &[
+    Rule {
+        id: "no-matching-subscribers",
+        peer: Peer::Mosquitto,
+        clause: "3.5.2.1",
+        right: Right::Both,
+        what: "PUBREC says 0x10 where nobody subscribes; mosquitto says so in PUBACK only",
+        applies: |it| it.stream == Stream::Answers && same(it, |event| without_no_matching(event.clone())),
+    },
+    Rule {
+        id: "tolerated",
+        peer: Peer::Mosquitto,
+        clause: "4.13.1",
+        right: Right::Parlance,
+        what: "a malformed packet does not end the connection",
+        applies: |it| it.theirs.contains(&Event::Tolerated) && it.ours.contains(&Event::Closed),
+    },
+    Rule {
+        id: "answered-before-the-end",
+        peer: Peer::Mosquitto,
+        clause: "4.13.1",
+        right: Right::Parlance,
+        what: "a malformed packet is answered",
+        applies: |it| broken(it).is_some() && it.stream == Stream::Answers && it.theirs.starts_with(it.ours),
+    },
+    Rule {
+        id: "reason-of-the-end",
+        peer: Peer::Mosquitto,
+        clause: "4.13.1-1",
+        right: Right::Both,
+        what: "a DISCONNECT before the end is optional, and more than one reason code fits",
+        applies: |it| {
+            it.stream == Stream::End
+                && same(it, |event| match event {
+                    Event::Disconnect(_) => None,
+                    other => Some(other.clone()),
+                })
+        },
+    },
+    Rule {
+        id: "second-connect",
+        peer: Peer::Mosquitto,
+        clause: "3.1.0-2",
+        right: Right::Parlance,
+        what: "after a second CONNECT the session is gone, and its will is not published",
+        applies: second_connect,
+    },
+    Rule {
+        id: "copies-of-overlapping",
+        peer: Peer::Mosquitto,
+        clause: "3.3.4-2",
+        right: Right::Both,
+        what: "a message that several subscriptions match comes once for each of them; Parlance sends one with all identifiers",
+        applies: copies,
+    },
+    Rule {
+        id: "qos-of-overlapping",
+        peer: Peer::Mosquitto,
+        clause: "3.1.1: 3.3.5-1",
+        right: Right::Parlance,
+        what: "a message that several subscriptions match has the QoS of one of them, not the greatest",
+        applies: qos_of_overlapping,
+    },
+    Rule {
+        id: "options-of-a-second-subscribe",
+        peer: Peer::Mosquitto,
+        clause: "3.8.4-3",
+        right: Right::Parlance,
+        what: "Retain As Published of a subscription that is made again stays as it was",
+        applies: |it| {
+            it.version == Version::V5
+                && same(it, |event| {
+                    Some(match event {
+                        Event::Publish(it) => Event::Publish(Delivered { retain: false, ..it.clone() }),
+                        other => other.clone(),
+                    })
+                })
+        },
+    },
+];
 
 /// The rule that explains a difference.
 pub fn explain(difference: &Difference<'_>) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.peer == difference.peer && (rule.applies)(difference))
+}
+
+/// Whether both sides are the same after a change of each event.
+fn same(it: &Difference<'_>, change: impl Fn(&Event) -> Option<Event>) -> bool {
+    it.ours.iter().filter_map(&change).eq(it.theirs.iter().filter_map(&change))
+}
+
+fn without_no_matching(event: Event) -> Option<Event> {
+    Some(match event {
+        Event::PubAck(0x10) => Event::PubAck(0),
+        Event::PubRec(0x10) => Event::PubRec(0),
+        other => other,
+    })
+}
+
+/// The steps of a client on one of its connections.
+fn steps_of<'a>(script: &'a Script, client: usize, connection: usize) -> impl Iterator<Item = &'a Step> {
+    let mut seen = 0;
+    script.steps.iter().filter(move |(of, _)| *of == client).filter_map(move |(_, step)| {
+        seen += usize::from(matches!(step, Step::Connect(_)));
+        (seen == connection).then_some(step)
+    })
+}
+
+/// The mistake that ended the connection.
+fn broken(it: &Difference<'_>) -> Option<Malformed> {
+    steps_of(it.script, it.client, it.connection).find_map(|step| match step {
+        Step::Break(kind) if kind.is_error() => Some(*kind),
+        _ => None,
+    })
+}
+
+fn breaks_with_connect(script: &Script, client: usize) -> bool {
+    let second =
+        |(of, step): &(usize, Step)| *of == client && matches!(step, Step::Break(Malformed::SecondConnect));
+    script.steps.iter().any(second)
+}
+
+fn second_connect(it: &Difference<'_>) -> bool {
+    if breaks_with_connect(it.script, it.client) && it.connection > 1 {
+        return true;
+    }
+    let is_will_of = |event: &Event| match event {
+        Event::Publish(it) => it.payload.strip_prefix("will of ").and_then(|client| client.parse().ok()),
+        _ => None,
+    };
+    let lost = |event: &Event| is_will_of(event).is_some_and(|client| breaks_with_connect(it.script, client));
+    it.stream == Stream::Topic("/w".to_owned()) && same(it, |event| (!lost(event)).then(|| event.clone()))
+}
+
+/// What a client got of each message: once, with the greatest QoS of its copies and all their identifiers.
+fn merged(events: &[Event]) -> Vec<Delivered> {
+    let mut merged: Vec<Delivered> = Vec::new();
+    for event in events {
+        let Event::Publish(it) = event else { continue };
+        match merged.iter_mut().find(|known| known.payload == it.payload && known.retain == it.retain) {
+            Some(known) => {
+                known.qos = known.qos.max(it.qos);
+                known.ids.extend(&it.ids);
+                known.ids.sort_unstable();
+                known.dup &= it.dup;
+            }
+            None => merged.push(it.clone()),
+        }
+    }
+    merged
+}
+
+fn copies(it: &Difference<'_>) -> bool {
+    matches!(it.stream, Stream::Topic(_)) && it.version == Version::V5 && merged(it.ours) == merged(it.theirs)
+}
+
+/// Whether the client ever had two filters that match the topic.
+fn overlapping(it: &Difference<'_>) -> bool {
+    let Stream::Topic(topic) = &it.stream else { return false };
+    let topic = topic.trim_start_matches('/');
+    let topic = if it.stream == Stream::Topic("/b/".to_owned()) { "b/" } else { topic };
+    let filters =
+        it.script.steps.iter().filter(|(client, _)| *client == it.client).flat_map(|(_, step)| match step {
+            Step::Subscribe(subscriptions) => subscriptions.iter().map(|it| it.filter).collect(),
+            _ => Vec::new(),
+        });
+    let matching: std::collections::BTreeSet<&str> =
+        filters.filter(|filter| matches(filter, topic)).collect();
+    matching.len() > 1
+}
+
+fn qos_of_overlapping(it: &Difference<'_>) -> bool {
+    let payloads = |events: &[Event]| -> Vec<String> {
+        // What came again belongs to a QoS that the other did not have.
+        let first = |event: &Event| match event {
+            Event::Publish(it) if !it.dup => Some(it.payload.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(first).collect()
+    };
+    it.version == Version::V3 && overlapping(it) && payloads(it.ours) == payloads(it.theirs)
 }

@@ -23,8 +23,10 @@ pub enum Event {
     Publish(Delivered),
     /// DISCONNECT: reason.
     Disconnect(u8),
-    /// The connection ended.
+    /// The broker closed.
     Closed,
+    /// The client broke a rule, and the broker went on: then the client closed.
+    Tolerated,
 }
 
 /// A message as a client got it.

@@ -150,7 +150,7 @@ async fn nobody_subscribes_where_it_does_not_belong() {
                     let refusals: &[ReasonCode] = match way.version {
                         Version::V3 => &[ReasonCode::UnspecifiedError],
                         Version::V5 if filter.starts_with("$share") => {
-                            &[ReasonCode::SharedSubscriptionsNotSupported]
+                            &[ReasonCode::SharedSubscriptionsNotSupported, ReasonCode::NotAuthorized]
                         }
                         Version::V5 => &[ReasonCode::NotAuthorized, ReasonCode::TopicFilterInvalid],
                     };

@@ -66,9 +66,9 @@ pub(crate) const PUBLISHES: &[(Who, &str, &str)] = &[
     (Mallory,  "group/@nobody/{format}",           NO_MEMBER),
     // Case, path and alphabet.
     (Mallory,  "group/@SECRETS/{format}",          NO_MEMBER),
-    (Mallory,  "GROUP/{group}/text",               NO_TOPIC),
+    (Mallory,  "GROUP/{group}/text",               FORBIDDEN),
     (Mallory,  "group/{group}/TEXT",               NO_TOPIC),
-    (Mallory,  "/group/{group}/text",              NO_TOPIC),
+    (Mallory,  "/group/{group}/text",              FORBIDDEN),
     (Mallory,  "group//{group}/text",              NO_TOPIC),
     (Mallory,  "group/{group}//text",              NO_TOPIC),
     (Mallory,  "group/{group}/text/",              NO_TOPIC),
@@ -88,13 +88,13 @@ pub(crate) const PUBLISHES: &[(Who, &str, &str)] = &[
     (Mallory,  "group/@sec\u{200b}rets/text",      NO_TOPIC), // nothing, invisibly
     (Mallory,  "group/@{long}/text",               NO_TOPIC),
     (Mallory,  "user/{long}/text",                 NO_TOPIC),
-    (Mallory,  "{long}",                           NO_TOPIC),
+    (Mallory,  "{long}",                           FORBIDDEN),
     // Topics of other brokers, and those that are not served.
-    (Mallory,  "$SYS/broker/clients",              NO_TOPIC),
-    (Mallory,  "$share/all/group/{group}/text",    NO_TOPIC),
-    (Mallory,  "$queue/group/{group}/text",        NO_TOPIC),
-    (Mallory,  "app/anything",                     NO_TOPIC),
-    (Mallory,  "homeassistant/status",             NO_TOPIC),
+    (Mallory,  "$SYS/broker/clients",              FORBIDDEN),
+    (Mallory,  "$share/all/group/{group}/text",    FORBIDDEN),
+    (Mallory,  "$queue/group/{group}/text",        FORBIDDEN),
+    (Mallory,  "app/anything",                     FORBIDDEN),
+    (Mallory,  "homeassistant/status",             FORBIDDEN),
     (Mallory,  "rpc",                              NO_TOPIC),
     (Mallory,  "rpc/",                             NO_TOPIC),
     (Mallory,  "rpc/messages/{group}",             NO_TOPIC),
@@ -157,7 +157,6 @@ pub(crate) const SUBSCRIPTIONS: &[(Who, &str)] = &[
     (Mallory,  "rpc/#"),
     (Mallory,  "rpc/+"),
     (Operator, "#"),
-    (Operator, "$SYS/#"),
     (Operator, "group/{group}/#"),
 ];
 

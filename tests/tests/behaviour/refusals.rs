@@ -23,8 +23,8 @@ fn case(topic: &str, payload: impl Into<Vec<u8>>, code: &'static str, reason: Re
 fn cases(closed: &str) -> Vec<Case> {
     use ReasonCode::{NotAuthorized, PayloadFormatInvalid, QuotaExceeded, TopicNameInvalid};
     vec![
-        case("app/lamp", "on", "bad_topic", TopicNameInvalid),
-        case("$SYS/broker", "x", "bad_topic", TopicNameInvalid),
+        case("app/lamp", "on", "not_authorized", NotAuthorized),
+        case("$SYS/broker", "x", "not_authorized", NotAuthorized),
         case("user/@bob/xml", "x", "bad_topic", TopicNameInvalid),
         case("user/bob/text", "x", "bad_topic", TopicNameInvalid),
         case("user/@bob/presence", "online", "bad_topic", TopicNameInvalid),

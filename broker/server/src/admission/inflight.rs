@@ -7,7 +7,7 @@ use std::sync::{
 
 /// Bytes that are on their way, in all connections together.
 #[derive(Debug, Clone, Default)]
-pub struct Inflight(Arc<AtomicUsize>);
+pub(crate) struct Inflight(Arc<AtomicUsize>);
 
 impl Inflight {
     /// Counts bytes until what is answered goes.

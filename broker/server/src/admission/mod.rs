@@ -13,8 +13,8 @@ mod pace;
 mod permit;
 pub(crate) mod relief;
 
-pub(crate) use inflight::Held;
-pub use inflight::Inflight;
+pub(crate) use inflight::{Held, Inflight};
+
 pub(crate) use pace::{Pace, Rates};
 pub(crate) use permit::{Permit, Refusal};
 

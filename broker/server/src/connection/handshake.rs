@@ -353,7 +353,8 @@ async fn finish<S: Transport>(
     connection.restore_subscriptions(opened.subscriptions);
     connection.follow_queue();
     connection.tell_dropped();
-    metrics::counter!("parlance_connects_total").increment(1);
+    let transport = connection.door.transport.as_str();
+    metrics::counter!("parlance_connects_total", "transport" => transport).increment(1);
     Some(connection)
 }
 

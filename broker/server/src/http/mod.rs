@@ -22,6 +22,7 @@ use crate::{
 use axum::{
     Router,
     extract::{Request, State},
+    http::{HeaderValue, header::CONNECTION},
     response::{IntoResponse, Response},
     routing::{MethodFilter, get, on},
 };
@@ -36,7 +37,10 @@ pub(crate) fn refused(refusal: Refusal) -> Response {
         _ => Code::Throttled,
     };
     let retry_after_s = Some(u64::from(refusal.retry_after_s()));
-    problem::Refusal { code, detail: refusal.to_string(), retry_after_s }.into_response()
+    let mut response = problem::Refusal { code, detail: refusal.to_string(), retry_after_s }.into_response();
+    // One answer is all that such a connection gets.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// The answer to a request that cannot be understood.

@@ -22,7 +22,7 @@ mod websocket;
 mod workers;
 
 pub(crate) use certificates::CertificateError;
-pub use listeners::ListenError;
+pub(crate) use listeners::ListenError;
 pub(crate) use listeners::{Changes, Listeners, Prepared, prepare, reserve};
 use serving::Serving;
 pub(crate) use serving::{Routes, make_development_certificates};

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
     sync::mpsc,
     task::JoinSet,
@@ -254,15 +254,8 @@ fn line(order: &Value) -> Vec<u8> {
 fn started(command: &mut Command) -> (Child, Lines<BufReader<ChildStdout>>) {
     command.stdout(Stdio::piped());
     let mut child = command.spawn().expect("mosquitto's tools: cargo xtask setup");
-    let lines = lines(child.stdout.take().expect("piped"));
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     (child, lines)
-}
-
-fn lines<R: AsyncRead>(read: R) -> Lines<BufReader<R>>
-where
-    R: Unpin,
-{
-    BufReader::new(read).lines()
 }
 
 async fn ended(mut child: Child) {

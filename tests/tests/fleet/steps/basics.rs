@@ -83,6 +83,10 @@ pub(super) async fn retained(stage: Stage<'_>) {
     peer.say(&topic, QoS::AtLeastOnce, "new").await;
     let came = late.message().await;
     assert_eq!((text(&came), came.retain), ("new", false));
+    for expected in ["", "new"] {
+        let came = client.message().await;
+        assert_eq!((&came["payload"], &came["retain"]), (&json!(expected), &json!(false)), "{came}");
+    }
     client.disconnect().await;
 }
 

@@ -102,7 +102,14 @@ pub(super) async fn receiver(stage: Stage<'_>, begun: Begun, how: End) {
 
     client.proxy().passed(mark, From::Client, PacketType::PubComp).await;
     let again = client.proxy().seen(mark);
-    let republished = again.iter().any(|seen| matches!(&seen.packet, Packet::Publish(_)));
+    let mut again = again.iter().filter_map(|seen| match &seen.packet {
+        Packet::Publish(publish) => Some(publish),
+        _ => None,
+    });
+    let republished = again.next().is_some_and(|publish| {
+        assert!(publish.dup, "it may have been received: {publish:?} (MQTT-3.3.1-1)");
+        true
+    });
     assert_eq!(
         republished,
         begun == Begun::Publish,
