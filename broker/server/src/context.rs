@@ -1,7 +1,8 @@
 //! What every part of the server holds.
 
 use crate::{
-    admission::Admission, config::Config, hub::Hub, ledger::LedgerHandle, sys::Sys, topics::Topics, wills::Wills,
+    admission::Admission, config::Config, hub::Hub, ledger::LedgerHandle, sys::Sys, topics::Topics,
+    wills::Wills,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_plugin_api::{

@@ -108,7 +108,8 @@ fn may_publish(context: &Context, sender: &Sender<'_>, topic: &TopicName) -> boo
         AccountKind::Admin => false,
         AccountKind::Person | AccountKind::Service => {
             let access = context.topics.access();
-            access.is_some_and(|access| sender.subscriber.may(&**access, TopicAction::Publish, topic.as_str()))
+            access
+                .is_some_and(|access| sender.subscriber.may(&**access, TopicAction::Publish, topic.as_str()))
         }
     }
 }
@@ -157,7 +158,7 @@ fn free(
     }
     let publisher = Bytes::copy_from_slice(&sender.owner.key().bytes());
     let record = FreeRecord::of(publish, topic, publisher, now_ms());
-    let message = FreeMessage::new(record).map(Arc::new);
+    let message = FreeMessage::new(record).map(|message| Arc::new(message.counted(context.hub.inflight())));
     // Its topic is a topic name: it has been one when it was read.
     let message = message.ok_or_else(|| ApiError::Malformed("no topic".into()))?;
     if publish.qos == QoS::AtMostOnce && !publish.retain {

@@ -4,7 +4,9 @@ use crate::{hub::Hub, ledger::now_ms};
 use parlance_plugin_api::{
     UserId,
     ledger::{Ledger, LedgerError, TransactError, Transaction, View, transact},
-    record::{self, DeviceId, DeviceRecord, SessionKey, SessionRecord, StoredSubscription, StoredWill, device_key},
+    record::{
+        self, DeviceId, DeviceRecord, SessionKey, SessionRecord, StoredSubscription, StoredWill, device_key,
+    },
     store::{Direction, Scan, StoreError, Table},
 };
 use prost::Message as _;
@@ -208,7 +210,9 @@ fn make_room(
         (!online.contains(device.client_id.as_str())).then_some((device.last_seen_ms, key))
     });
     let Some((_, key)) = away.min() else { return Ok(None) };
-    let Some(device) = key.get(16..32).and_then(|id| id.try_into().ok()).map(DeviceId) else { return Ok(None) };
+    let Some(device) = key.get(16..32).and_then(|id| id.try_into().ok()).map(DeviceId) else {
+        return Ok(None);
+    };
     forget_in(tx, user, device)?;
     Ok(Some(device))
 }
@@ -296,7 +300,9 @@ pub(crate) async fn close(ledger: &dyn Ledger, owner: &Owner, left: Left) -> Res
 /// [`LedgerError`] when that could not be made durable.
 pub(crate) async fn forget_will(ledger: &dyn Ledger, key: SessionKey) -> Result<(), LedgerError> {
     let forget = move |tx: &mut dyn Transaction| {
-        if let Some(session) = stored(&*tx, key)?.filter(|session| session.ended_ms > 0 && session.will.is_some()) {
+        if let Some(session) =
+            stored(&*tx, key)?.filter(|session| session.ended_ms > 0 && session.will.is_some())
+        {
             let session = SessionRecord { will: None, ..session };
             tx.put(Table::Sessions, &key.bytes(), &session.encode_to_vec());
         }

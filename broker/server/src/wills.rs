@@ -195,7 +195,8 @@ impl Wills {
                 Err(None) => wills.changed.notified().await,
                 Err(Some(wait_ms)) => {
                     // Something that is due earlier may come.
-                    let _ = tokio::time::timeout(Duration::from_millis(wait_ms), wills.changed.notified()).await;
+                    let _ =
+                        tokio::time::timeout(Duration::from_millis(wait_ms), wills.changed.notified()).await;
                 }
             }
         }
@@ -334,4 +335,79 @@ fn restored(context: &Context, key: SessionKey, session: SessionRecord) -> Optio
             payload: record.payload,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parlance_mqtt::{PublishProperties, QoS};
+    use parlance_plugin_api::{UserId, record::DeviceId};
+
+    fn wills(waiting_max: usize, per_second_max: u32) -> Wills {
+        Wills::new(&config::Topics {
+            wills_waiting_max: waiting_max,
+            wills_per_second_max: per_second_max,
+            ..config::Topics::default()
+        })
+    }
+
+    fn key(number: u8) -> SessionKey {
+        SessionKey { user: UserId([number; 16]), device: DeviceId([number; 16]) }
+    }
+
+    fn will(number: u8) -> LastWill {
+        let SessionKey { user, device } = key(number);
+        let (client_id, principal): (Arc<str>, _) = ("sensor".into(), who::anonymous(user));
+        let subject = who::subject(&principal, client_id.clone());
+        LastWill {
+            principal,
+            owner: Owner { user, device, client_id, assigned: false, open: true },
+            subscriber: Arc::new(Subscriber::new(key(number), subject, true, true)),
+            session_ms: 0,
+            delay_s: 0,
+            kept: true,
+            publish: Publish {
+                dup: false,
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                topic: Some(TopicName::new("wills/sensor").unwrap()),
+                packet_id: None,
+                properties: PublishProperties::default(),
+                payload: vec![number].into(),
+            },
+        }
+    }
+
+    fn take(waiting: &mut Waiting, now: u64) -> Result<u8, Option<u64>> {
+        waiting.next(2, now).map(|will| will.publish.payload[0])
+    }
+
+    #[test]
+    fn wills_go_out_in_the_order_of_their_time_and_not_too_fast() {
+        let mut waiting = Waiting::default();
+        for (due, number) in [(5_000, 3), (1_000, 1), (1_000, 2), (1_500, 4)] {
+            waiting.insert(due, will(number));
+        }
+        assert_eq!(take(&mut waiting, 400), Err(Some(600)));
+        assert_eq!((take(&mut waiting, 1_600), take(&mut waiting, 1_600)), (Ok(1), Ok(2)));
+        assert_eq!(take(&mut waiting, 1_600), Err(Some(400)), "two in a second");
+        assert_eq!(take(&mut waiting, 2_000), Ok(4));
+        assert_eq!(take(&mut waiting, 2_000), Err(Some(3_000)));
+        assert_eq!(take(&mut waiting, 9_000), Ok(3));
+        assert_eq!(take(&mut waiting, 9_000), Err(None));
+        assert!(waiting.of.is_empty());
+    }
+
+    #[test]
+    fn only_a_will_that_waits_for_its_delay_is_taken_back() {
+        let wills = wills(10, 1);
+        let now = now_ms();
+        wills.waiting().insert(now + 60_000, will(1));
+        wills.waiting().insert(now.saturating_sub(1), will(2));
+        wills.cancel(key(1));
+        wills.cancel(key(2));
+        wills.cancel(key(3));
+        let left: Vec<u8> = wills.waiting().turns.values().map(|will| will.publish.payload[0]).collect();
+        assert_eq!(left, [2]);
+    }
 }

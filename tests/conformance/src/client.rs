@@ -21,9 +21,8 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use parlance_mqtt::{
-    Ack, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Publish, PublishProperties, QoS,
-    ReasonCode, RetainHandling, SubAck, Subscribe, SubscribeFilter, TopicFilter, TopicName, UnsubAck,
-    Unsubscribe, Version, decode, encode,
+    Ack, ConnAck, Connect, Disconnect, Packet, PacketId, PacketType, Publish, QoS, ReasonCode, SubAck,
+    Subscribe, SubscribeFilter, UnsubAck, Unsubscribe, Version, decode, encode,
 };
 use std::{collections::VecDeque, future::Future, time::Duration};
 use tokio::{

@@ -151,7 +151,9 @@ fn limits(context: &Context) -> HandshakeLimits {
 async fn establish(context: &Arc<Context>, connect: &Connect, door: &Door) -> Result<Established, Refused> {
     let assign = || Bytes::from(format!("auto-{}", uuid::Uuid::new_v4().simple()));
     let mut plan = negotiate(connect, &limits(context), assign).map_err(Refused::ConnAck)?;
-    check_will(connect)?;
+    if let Some(refusal) = will_is_refused(connect) {
+        return Err(Refused::ConnAck(refusal));
+    }
     // The engine has checked that it is UTF-8.
     let client_id: Arc<str> = String::from_utf8_lossy(&plan.client_id).into();
     let principal = login(context, connect, &client_id, door).await?;
@@ -188,13 +190,11 @@ async fn establish(context: &Arc<Context>, connect: &Connect, door: &Door) -> Re
 }
 
 /// Messages of the messenger are not retained (MQTT-3.2.2-13). 3.1.1 has no way to say so: there the flag is not obeyed.
-fn check_will(connect: &Connect) -> Result<(), Refused> {
+fn will_is_refused(connect: &Connect) -> Option<ConnAck> {
     let retained = connect.will.as_ref().is_some_and(|will| will.retain && !gate::is_free(&will.topic));
-    if !retained || connect.version == Version::V3 {
-        return Ok(());
-    }
     let (reason, properties) = (ReasonCode::RetainNotSupported, ConnAckProperties::default());
-    Err(Refused::ConnAck(ConnAck { session_present: false, reason, properties }))
+    let refused = retained && connect.version == Version::V5;
+    refused.then_some(ConnAck { session_present: false, reason, properties })
 }
 
 /// The operator is no user, so it has no devices and no sessions: its connections are for calls.

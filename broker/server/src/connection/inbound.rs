@@ -148,10 +148,13 @@ impl<S: Transport> Connection<S> {
     /// The ledger has decided on a message of this client.
     pub(super) fn published(&mut self, ticket: Ticket, outcome: Result<Published, SendRefusal>) {
         match outcome {
-            Ok(Published::Free { matched }) => self.answer(ticket, PublishOutcome::with(match matched {
-                true => ReasonCode::Success,
-                false => ReasonCode::NoMatchingSubscribers,
-            })),
+            Ok(Published::Free { matched }) => self.answer(
+                ticket,
+                PublishOutcome::with(match matched {
+                    true => ReasonCode::Success,
+                    false => ReasonCode::NoMatchingSubscribers,
+                }),
+            ),
             Ok(Published::Stored(stored)) => {
                 let user_properties =
                     if self.version == Version::V5 { stored_properties(&stored) } else { Vec::new() };

@@ -76,4 +76,3 @@ async fn by_certificate(
     let principal = context.authenticator.authenticate(credential, None, from).await?;
     Ok(Principal { expires_ms: Some(certificate.expires_ms), ..principal })
 }
-

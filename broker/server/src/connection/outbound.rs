@@ -44,7 +44,9 @@ impl<S: Transport> Connection<S> {
         let origin = Origin::Conversation(id);
         if !self.session.is_tracked(origin) {
             match self.position(id, message.seq.saturating_sub(1)) {
-                Ok(Some(acked)) => self.session.track(origin, acked, acked.max(message.seq.saturating_sub(1))),
+                Ok(Some(acked)) => {
+                    self.session.track(origin, acked, acked.max(message.seq.saturating_sub(1)))
+                }
                 Ok(None) => return,
                 Err(error) => return self.position_unknown(id, &error),
             }
@@ -415,7 +417,11 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    fn restore_message(&mut self, id: ConversationId, seq: u64) -> Result<Option<Arc<Committed>>, StoreError> {
+    fn restore_message(
+        &mut self,
+        id: ConversationId,
+        seq: u64,
+    ) -> Result<Option<Arc<Committed>>, StoreError> {
         let Some(member) = self.member(id)? else { return Ok(None) };
         if seq < member.joined_seq || !self.may_read(id) {
             return Ok(None);

@@ -11,9 +11,7 @@ use crate::{
     subscriptions::{Subscription, Wish},
 };
 use parlance_engine::SubscriptionOptions;
-use parlance_mqtt::{
-    QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, TopicFilter, Unsubscribe,
-};
+use parlance_mqtt::{QoS, ReasonCode, RetainHandling, Subscribe, SubscribeFilter, TopicFilter, Unsubscribe};
 use parlance_plugin_api::{ConversationId, UserId, identity::Action, record::StoredSubscription};
 use parlance_schema::{
     Format,

@@ -76,7 +76,7 @@ pub(super) async fn serve(
     });
     let mut builder = Builder::new(TokioExecutor::new());
     let mut http1 = builder.http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(wait).max_buf_size(HEAD_BYTES_MAX);
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT).max_buf_size(HEAD_BYTES_MAX);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     http2.max_header_list_size(HEAD_BYTES_MAX as u32);

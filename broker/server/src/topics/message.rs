@@ -1,5 +1,6 @@
 //! A message of a free topic on its way: one shared allocation, encoded once for each protocol version.
 
+use crate::admission::{Held, Inflight};
 use bytes::Bytes;
 use parlance_mqtt::{PublishProperties, PublishTemplate, QoS, TopicName, Version};
 use parlance_plugin_api::record::{FreeRecord, SessionKey};
@@ -15,6 +16,7 @@ pub struct FreeMessage {
     /// When it expires, Unix milliseconds.
     pub expires_ms: Option<u64>,
     encodings: [OnceLock<Option<PublishTemplate>>; 2],
+    held: Option<Held>,
 }
 
 impl FreeMessage {
@@ -22,7 +24,13 @@ impl FreeMessage {
     pub fn new(record: FreeRecord) -> Option<Self> {
         let topic = record.topic_name().ok()?;
         let expires_ms = record.expires_ms();
-        Some(Self { topic, record, expires_ms, encodings: [OnceLock::new(), OnceLock::new()] })
+        Some(Self { topic, record, expires_ms, encodings: [OnceLock::new(), OnceLock::new()], held: None })
+    }
+
+    /// Counted among what is on its way. A retained message stays: it has bounds of its own.
+    pub(crate) fn counted(mut self, inflight: &Inflight) -> Self {
+        self.held = (!self.record.retain).then(|| inflight.hold(self.bytes()));
+        self
     }
 
     /// Who published it.
