@@ -15,7 +15,7 @@ pub struct CredentialId(pub [u8; 16]);
 pub enum AccountKind {
     /// A person.
     Person,
-    /// A bot: logs in with API keys only.
+    /// A bot or a device: logs in with an API key, a token, or a certificate that a listener trusts.
     Service,
     /// The operator (admin token). Not a member of anything.
     Admin,

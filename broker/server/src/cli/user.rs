@@ -71,7 +71,7 @@ pub(super) struct Add {
     /// Read the password from the first line of standard input
     #[arg(long, conflicts_with = "service")]
     password_stdin: bool,
-    /// A service account, for a bot: it logs in with API keys only
+    /// A service account, for a bot: it logs in with an API key or a certificate
     #[arg(long)]
     service: bool,
 }

@@ -228,9 +228,13 @@ impl Decider {
     }
 
     pub(super) fn decide(&mut self, command: Command) -> Option<oneshot::Sender<()>> {
-        if let Some(error) = &self.refusal {
-            return refuse(command, error);
-        }
+        let command = match self.refusal.clone() {
+            Some(error) => match self.decide_unwritten(command) {
+                Ok(()) => return None,
+                Err(command) => return refuse(command, &error),
+            },
+            None => command,
+        };
         match command {
             Command::Stop(stopped) => return Some(stopped),
             Command::Send(intent, done) => self.send(*intent, done),

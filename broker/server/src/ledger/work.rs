@@ -4,6 +4,7 @@
 //! A slice is part of a batch like any command. If the batch fails, the slice is done again.
 
 use super::{
+    Command,
     decider::Decider,
     free::Stepped,
     publish::{Chosen, Plan},
@@ -153,6 +154,27 @@ impl Decider {
             return;
         }
         self.free.pace = (self.free.pace * 2).clamp(PACE, PACE_MAX);
+    }
+
+    /// What a session that lives in memory asks for needs no room on the disk. Gives back what does.
+    pub(super) fn decide_unwritten(&mut self, command: Command) -> Result<(), Command> {
+        match command {
+            Command::Leave { subscriber, whole: true, done } if !subscriber.is_durable() => {
+                for filter in subscriber.filters() {
+                    self.free.topics.unsubscribe(&filter, &subscriber);
+                }
+                if let Some(done) = done {
+                    // Whoever asked may have gone.
+                    let _ = done.send(Ok(()));
+                }
+                Ok(())
+            }
+            Command::Subscribe(subscribing) if subscribing.stored.is_none() => {
+                self.subscribe(*subscribing);
+                Ok(())
+            }
+            other => Err(other),
+        }
     }
 
     /// A connection ended, or a whole session.

@@ -3,6 +3,7 @@
 
 mod crash;
 mod publishing;
+mod refusing;
 mod retaining;
 mod rig;
 mod sharing;
