@@ -4,8 +4,8 @@ use crate::{Acked, Delivery, Message, device::Stream, wait::in_time};
 use bytes::{Bytes, BytesMut};
 use parlance_mqtt::{
     Ack, Auth, ConnAck, Connect, Decoder, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode,
-    RetainHandling, SubAck, Subscribe, SubscribeFilter, TopicFilter, TopicName, UnsubAck, Unsubscribe, Version,
-    encode,
+    RetainHandling, SubAck, Subscribe, SubscribeFilter, TopicFilter, TopicName, UnsubAck, Unsubscribe,
+    Version, encode,
 };
 use std::{
     collections::{HashMap, VecDeque},

@@ -153,7 +153,9 @@ impl Server {
         let mut text = text.replace("{folder}", &self.folder().display().to_string());
         if self.options.open {
             let address = self.open;
-            text.push_str(&format!("\n[[listener]]\nname = \"open\"\naddress = \"{address}\"\nprofile = \"open\"\n"));
+            text.push_str(&format!(
+                "\n[[listener]]\nname = \"open\"\naddress = \"{address}\"\nprofile = \"open\"\n"
+            ));
         }
         fs::write(self.folder().join("parlance.toml"), text).expect("the folder is there");
     }

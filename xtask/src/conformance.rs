@@ -40,11 +40,7 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::new("program", advice, |workspace| {
             command::run(command::cargo(&workspace.root).args(["build", "--package", "parlance-server"]))
         }),
-        Step::new(
-            "conformance",
-            "read which test failed above, and which statement it proves",
-            |workspace| run(workspace),
-        ),
+        Step::new("conformance", "read which test failed above, and which statement it proves", run),
     ]
 }
 

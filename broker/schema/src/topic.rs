@@ -178,7 +178,8 @@ pub enum Interest<'a> {
 
 /// Parses a filter that a client subscribes to.
 pub fn parse_filter(filter: &str) -> Result<Interest<'_>, TopicError> {
-    let inner = filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')).map(|(_, inner)| inner);
+    let inner =
+        filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')).map(|(_, inner)| inner);
     let first = inner.unwrap_or(filter).split('/').next().unwrap_or_default();
     if !MESSENGER.contains(&first) {
         return Ok(Interest::Free);
@@ -277,7 +278,9 @@ mod tests {
         ] {
             assert_eq!(parse_filter(filter), Err(error), "{filter}");
         }
-        for filter in ["#", "+/+", "sensors/#", "$SYS/#", "$share/g/sensors/#", "$share/g/#", "/me", "meter/1"] {
+        for filter in
+            ["#", "+/+", "sensors/#", "$SYS/#", "$share/g/sensors/#", "$share/g/#", "/me", "meter/1"]
+        {
             assert_eq!(parse_filter(filter), Ok(Interest::Free), "{filter}");
         }
     }

@@ -43,6 +43,8 @@ pub(super) struct Open {
     pub(super) live: bool,
     /// What it carried is not wanted any more.
     pub(super) forgotten: bool,
+    /// The server lost its memory since it was sent.
+    pub(super) unknown: bool,
 }
 
 pub(super) struct World {
@@ -417,6 +419,7 @@ impl World {
         });
         for open in self.open.values_mut() {
             let Carried::Message { seq, .. } = open.carried else { continue };
+            open.unknown = true;
             open.stage =
                 if self.durably_released.contains(&seq) { Stage::Released } else { Stage::Published };
         }

@@ -7,7 +7,7 @@ use parlance_mqtt::{Version, matches};
 use crate::brokers::Peer;
 use crate::compare::Difference;
 use crate::malformed::Malformed;
-use crate::script::{Script, Step};
+use crate::script::{Script, Step, Subscription};
 use crate::trace::{Delivered, Event, Stream};
 
 /// Who does what the clause asks for.
@@ -53,6 +53,17 @@ pub const RULES: &[Rule] = &[
         right: Right::Both,
         what: "PUBREC says 0x10 where nobody subscribes; mosquitto says so in PUBACK only",
         applies: |it| it.stream == Stream::Answers && same(it, |event| without_no_matching(event.clone())),
+    },
+    Rule {
+        id: "unknown-pubrel",
+        peer: Peer::Mosquitto,
+        clause: "3.7.2.1",
+        right: Right::Both,
+        what: "PUBREL for a packet id that is not known: Parlance says 0x92, mosquitto 0x00",
+        applies: |it| {
+            it.stream == Stream::Answers
+                && same(it, |event| without_no_matching(without_not_found(event.clone())))
+        },
     },
     Rule {
         id: "tolerated",
@@ -113,16 +124,24 @@ pub const RULES: &[Rule] = &[
         peer: Peer::Mosquitto,
         clause: "3.8.4-3",
         right: Right::Parlance,
-        what: "Retain As Published of a subscription that is made again stays as it was",
-        applies: |it| {
-            it.version == Version::V5
-                && same(it, |event| {
-                    Some(match event {
-                        Event::Publish(it) => Event::Publish(Delivered { retain: false, ..it.clone() }),
-                        other => other.clone(),
-                    })
-                })
-        },
+        what: "No Local and Retain As Published of a subscription that is made again stay as they were",
+        applies: options_changed,
+    },
+    Rule {
+        id: "retained-for-shared",
+        peer: Peer::Mosquitto,
+        clause: "4.8.2",
+        right: Right::Parlance,
+        what: "a shared subscription gets retained messages when it is made",
+        applies: |it| more_retained(it, |it| it.shared),
+    },
+    Rule {
+        id: "no-local-retained",
+        peer: Peer::Mosquitto,
+        clause: "3.8.3-3",
+        right: Right::Parlance,
+        what: "a retained message comes back to the client that published it, No Local or not",
+        applies: |it| more_retained(it, |it| it.no_local),
     },
 ];
 
@@ -144,8 +163,12 @@ fn without_no_matching(event: Event) -> Option<Event> {
     })
 }
 
+fn without_not_found(event: Event) -> Event {
+    if event == Event::PubComp(0x92) { Event::PubComp(0) } else { event }
+}
+
 /// The steps of a client on one of its connections.
-fn steps_of<'a>(script: &'a Script, client: usize, connection: usize) -> impl Iterator<Item = &'a Step> {
+fn steps_of(script: &Script, client: usize, connection: usize) -> impl Iterator<Item = &Step> {
     let mut seen = 0;
     script.steps.iter().filter(move |(of, _)| *of == client).filter_map(move |(_, step)| {
         seen += usize::from(matches!(step, Step::Connect(_)));
@@ -184,12 +207,13 @@ fn merged(events: &[Event]) -> Vec<Delivered> {
     let mut merged: Vec<Delivered> = Vec::new();
     for event in events {
         let Event::Publish(it) = event else { continue };
-        match merged.iter_mut().find(|known| known.payload == it.payload && known.retain == it.retain) {
+        match merged.iter_mut().find(|known| known.payload == it.payload) {
             Some(known) => {
                 known.qos = known.qos.max(it.qos);
                 known.ids.extend(&it.ids);
                 known.ids.sort_unstable();
                 known.dup &= it.dup;
+                known.retain |= it.retain;
             }
             None => merged.push(it.clone()),
         }
@@ -198,22 +222,56 @@ fn merged(events: &[Event]) -> Vec<Delivered> {
 }
 
 fn copies(it: &Difference<'_>) -> bool {
-    matches!(it.stream, Stream::Topic(_)) && it.version == Version::V5 && merged(it.ours) == merged(it.theirs)
+    let (ours, theirs) = (merged(it.ours), merged(it.theirs));
+    // Copies with QoS 0 are not kept for who is away: their identifiers are missing then.
+    let as_ours = |(ours, theirs): (&Delivered, &Delivered)| {
+        let ids = theirs.ids.iter().all(|id| ours.ids.contains(id));
+        ids && Delivered { ids: ours.ids.clone(), ..theirs.clone() } == *ours
+    };
+    matches!(it.stream, Stream::Topic(_))
+        && it.version == Version::V5
+        && ours.len() == theirs.len()
+        && ours.iter().zip(&theirs).all(as_ours)
+}
+
+/// Everything that the client ever subscribed to and that matches the topic of the stream.
+fn matching<'a>(it: &'a Difference<'_>) -> Vec<&'a Subscription> {
+    let Stream::Topic(topic) = &it.stream else { return Vec::new() };
+    let topic = topic.strip_prefix('/').unwrap_or(topic);
+    let of_client = it.script.steps.iter().filter(|(client, _)| *client == it.client);
+    let subscriptions = of_client.filter_map(|(_, step)| match step {
+        Step::Subscribe(subscriptions) => Some(subscriptions),
+        _ => None,
+    });
+    subscriptions.flatten().filter(|it| matches(it.filter, topic)).collect()
 }
 
 /// Whether the client ever had two filters that match the topic.
 fn overlapping(it: &Difference<'_>) -> bool {
-    let Stream::Topic(topic) = &it.stream else { return false };
-    let topic = topic.trim_start_matches('/');
-    let topic = if it.stream == Stream::Topic("/b/".to_owned()) { "b/" } else { topic };
-    let filters =
-        it.script.steps.iter().filter(|(client, _)| *client == it.client).flat_map(|(_, step)| match step {
-            Step::Subscribe(subscriptions) => subscriptions.iter().map(|it| it.filter).collect(),
-            _ => Vec::new(),
-        });
-    let matching: std::collections::BTreeSet<&str> =
-        filters.filter(|filter| matches(filter, topic)).collect();
-    matching.len() > 1
+    let matching = matching(it);
+    matching.iter().any(|one| matching.iter().any(|other| one.filter != other.filter))
+}
+
+fn options_changed(it: &Difference<'_>) -> bool {
+    let matching = matching(it);
+    let changed = |one: &Subscription, other: &Subscription| {
+        let options = |it: &Subscription| (it.no_local, it.retain_as_published);
+        one.filter == other.filter && options(one) != options(other)
+    };
+    it.version == Version::V5 && matching.iter().any(|one| matching.iter().any(|other| changed(one, other)))
+}
+
+/// Whether the other sends more retained messages, to a client that has a subscription of some kind, and is the same
+/// otherwise.
+fn more_retained(it: &Difference<'_>, kind: impl Fn(&Subscription) -> bool) -> bool {
+    let retained = |event: &&Event| matches!(event, Event::Publish(it) if it.retain);
+    let live =
+        |events: &[Event]| -> Vec<Event> { events.iter().filter(|it| !retained(it)).cloned().collect() };
+    let count = |events: &[Event]| events.iter().filter(retained).count();
+    it.version == Version::V5
+        && matching(it).into_iter().any(kind)
+        && merged(&live(it.ours)) == merged(&live(it.theirs))
+        && count(it.ours) < count(it.theirs)
 }
 
 fn qos_of_overlapping(it: &Difference<'_>) -> bool {

@@ -15,11 +15,12 @@ async fn properties_are_carried_through() {
     let mut reader = subscribed(&device(&server, "reader"), "app/#").await;
     let mut old = subscribed(&device(&server, "old").v3(), "app/#").await;
     let mut writer = device(&server, "writer").connect_open().await;
-    let message = Message::new("app/a", "ask").answer_to("app/answers/1", "c-7").property("a", "1").with(|publish| {
-        publish.properties.payload_is_utf8 = Some(true);
-        publish.properties.content_type = Some("text/x".into());
-        publish.properties.user_properties.push(("a".into(), "2".into()));
-    });
+    let message =
+        Message::new("app/a", "ask").answer_to("app/answers/1", "c-7").property("a", "1").with(|publish| {
+            publish.properties.payload_is_utf8 = Some(true);
+            publish.properties.content_type = Some("text/x".into());
+            publish.properties.user_properties.push(("a".into(), "2".into()));
+        });
     for message in [message.clone(), message.clone().qos2(), message.qos0()] {
         writer.send(&message).await.expect("it is sent");
         let got = reader.next().await.0.properties;
@@ -39,7 +40,9 @@ async fn topic_aliases_in_both_directions() {
     let mut writer = device(&server, "writer").connect_open().await;
     assert_eq!(writer.connack().properties.topic_alias_maximum, Some(64));
     writer.publish_message(&Message::new("app/a", "one").topic_alias(5)).await;
-    writer.publish_message(&Message::new("app/x", "two").topic_alias(5).with(|publish| publish.topic = None)).await;
+    writer
+        .publish_message(&Message::new("app/x", "two").topic_alias(5).with(|publish| publish.topic = None))
+        .await;
     let got = reader.next_many(2).await;
     assert!(got.iter().all(|delivery| delivery.topic() == "app/a"));
     assert!(got[1].0.properties.topic_alias.is_some(), "the client takes aliases");
@@ -117,9 +120,13 @@ async fn an_open_listener_has_free_topics_only() {
     let mut inbox = Device::new("phone").connect(&server, &alice).await;
     inbox.subscribe("me/json/inbox/#").await;
     for version in VERSIONS {
-        for login in [Device::new("x").login(None, None), Device::new("x").login(Some("alice"), Some("wrong"))] {
+        for login in
+            [Device::new("x").login(None, None), Device::new("x").login(Some("alice"), Some("wrong"))]
+        {
             let mut client = login.version(version).at(server.open()).connect_open().await;
-            for topic in ["user/@alice/text", "user/@alice/typing", "rpc/register", "rpc/me", "$SYS/broker/uptime"] {
+            for topic in
+                ["user/@alice/text", "user/@alice/typing", "rpc/register", "rpc/me", "$SYS/broker/uptime"]
+            {
                 let acked = client.publish(topic, "{}").await;
                 if version == Version::V5 {
                     assert_eq!(acked.reason(), ReasonCode::NotAuthorized, "{topic}");
@@ -173,7 +180,11 @@ async fn limits_are_told() {
         assert!(!client.try_subscribe(&format!("a/{number}"), QoS::AtMostOnce).await.is_error());
     }
     assert_eq!(client.try_subscribe("a/3", QoS::AtMostOnce).await, ReasonCode::QuotaExceeded);
-    assert_eq!(client.try_subscribe("a/2", QoS::AtLeastOnce).await, ReasonCode::GrantedQoS1, "the same again");
+    assert_eq!(
+        client.try_subscribe("a/2", QoS::AtLeastOnce).await,
+        ReasonCode::GrantedQoS1,
+        "the same again"
+    );
     let mut other = device(&server, "other").connect_open().await;
     for number in 0..2 {
         assert!(!other.try_subscribe(&format!("a/{number}"), QoS::AtMostOnce).await.is_error());
@@ -218,7 +229,8 @@ async fn the_broker_says_how_it_is() {
 async fn a_connection_is_told_what_it_has() {
     let server = lab().await;
     let alice = server.user("alice").await;
-    let asks = |device: Device| device.with_connect(|connect| connect.request_response_information = Some(true));
+    let asks =
+        |device: Device| device.with_connect(|connect| connect.request_response_information = Some(true));
     let connack = asks(Device::new("phone")).connect(&server, &alice).await.connack().properties.clone();
     assert_eq!(connack.response_information.as_deref(), Some(&b"me/json/reply/"[..]));
     let connack = asks(device(&server, "lab")).connect_open().await.connack().properties.clone();
@@ -230,5 +242,8 @@ async fn a_connection_is_told_what_it_has() {
     assert!(assigned.connack().properties.assigned_client_id.is_some());
     // 3.1.1 without an identifier and without a clean session.
     let refused = Device::new("").v3().at(server.open()).try_connect_open().await.err();
-    assert_eq!(refused.and_then(|closed: Closed| closed.reason()), Some(ReasonCode::ClientIdentifierNotValid));
+    assert_eq!(
+        refused.and_then(|closed: Closed| closed.reason()),
+        Some(ReasonCode::ClientIdentifierNotValid)
+    );
 }

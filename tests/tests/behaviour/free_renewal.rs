@@ -72,7 +72,8 @@ async fn the_new_tokens_end_is_the_connections() {
 async fn another_method_is_not_known() {
     let server = Server::start(Server::options()).await;
     let alice = server.user("alice").await;
-    let refused = Device::new("phone").token("SCRAM-SHA-256", &alice.token).try_connect(&server, &alice).await;
+    let refused =
+        Device::new("phone").token("SCRAM-SHA-256", &alice.token).try_connect(&server, &alice).await;
     let reason = refused.err().and_then(|closed| closed.reason());
     assert_eq!(reason, Some(ReasonCode::BadAuthenticationMethod));
     // MQTT-4.12.0-6 and MQTT-4.12.0-7: not without a method at CONNECT, not with another one.
@@ -82,5 +83,8 @@ async fn another_method_is_not_known() {
     let mut client = Device::new("phone").token("token", &alice.token).connect(&server, &alice).await;
     renew(&mut client, "other", &alice.token).await;
     let reason = client.closed().await.reason();
-    assert!(matches!(reason, Some(ReasonCode::ProtocolError | ReasonCode::BadAuthenticationMethod)), "{reason:?}");
+    assert!(
+        matches!(reason, Some(ReasonCode::ProtocolError | ReasonCode::BadAuthenticationMethod)),
+        "{reason:?}"
+    );
 }

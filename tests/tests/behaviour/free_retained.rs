@@ -44,11 +44,9 @@ async fn retain_handling_and_retain_as_published() {
     writer.publish_message(&Message::new("app/a", "kept").retain().qos2()).await;
     let mut reader = device(&server, "reader").connect_open().await;
     let with = |retain_handling| SubscribeFilter { retain_handling, ..filter("app/#", QoS::ExactlyOnce) };
-    for (handling, told) in [
-        (RetainHandling::DoNotSend, false),
-        (RetainHandling::SendIfNew, false),
-        (RetainHandling::Send, true),
-    ] {
+    for (handling, told) in
+        [(RetainHandling::DoNotSend, false), (RetainHandling::SendIfNew, false), (RetainHandling::Send, true)]
+    {
         assert_eq!(reader.subscribe_with(with(handling), None).await, ReasonCode::GrantedQoS2);
         let got = reader.next_within(QUIET).await;
         assert_eq!(got.is_some(), told, "{handling:?}");

@@ -24,14 +24,15 @@ async fn a_will_is_a_publish_like_any_other() {
     let server = lab().await;
     for version in VERSIONS {
         let mut witness = witness(&server).await;
-        let sensor = device(&server, "sensor").version(version).will("wills/sensor", "gone").with_will(|will| {
-            (will.qos, will.retain) = (QoS::ExactlyOnce, true);
-            if version == Version::V5 {
-                will.properties.content_type = Some("text/plain".into());
-                will.properties.message_expiry_s = Some(600);
-                will.properties.user_properties = vec![("name".into(), "value".into())];
-            }
-        });
+        let sensor =
+            device(&server, "sensor").version(version).will("wills/sensor", "gone").with_will(|will| {
+                (will.qos, will.retain) = (QoS::ExactlyOnce, true);
+                if version == Version::V5 {
+                    will.properties.content_type = Some("text/plain".into());
+                    will.properties.message_expiry_s = Some(600);
+                    will.properties.user_properties = vec![("name".into(), "value".into())];
+                }
+            });
         // Not after a goodbye, but after one that asks for it (5).
         sensor.connect_open().await.disconnect().await;
         assert_eq!(witness.next_within(QUIET).await, None);
@@ -110,7 +111,8 @@ async fn a_will_outlives_the_server() {
     for killed in [true, false] {
         let mut server = lab().await;
         witness(&server).await.disconnect().await;
-        let quick = device(&server, "quick").will("wills/quick", "quick").with_will(|will| will.delay_s = Some(4));
+        let quick =
+            device(&server, "quick").will("wills/quick", "quick").with_will(|will| will.delay_s = Some(4));
         let polite = device(&server, "polite").will("wills/polite", "polite");
         let waiting = sensor(&server, 3);
         let mut connected = Vec::new();

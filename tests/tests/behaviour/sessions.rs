@@ -153,5 +153,7 @@ async fn a_will_is_published_when_the_connection_breaks_and_only_then() {
         assert_eq!(phone.next_within(QUIET).await, None);
         sensor.connect(&server, &alice).await.vanish();
         assert_eq!(texts(&mut phone, 1).await, ["battery empty"]);
+        // Its acknowledgement is heard before the goodbye.
+        phone.disconnect().await;
     }
 }

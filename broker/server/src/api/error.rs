@@ -4,7 +4,8 @@ use super::{address::AddressError, code::Code};
 use crate::ledger::SendRefusal;
 use parlance_mqtt::ReasonCode;
 use parlance_plugin_api::{
-    access::AccessError, groups::GroupError, identity::Action, identity::AuthError, ledger::LedgerError, store::StoreError,
+    access::AccessError, groups::GroupError, identity::Action, identity::AuthError, ledger::LedgerError,
+    store::StoreError,
 };
 use parlance_schema::{PayloadError, api::Problem, topic::TopicError};
 use thiserror::Error;

@@ -115,7 +115,8 @@ impl CliError {
             }
             Self::Exists { .. } => "name another file with --out, or move this one away".to_owned(),
             Self::RuleOfFile(_) => {
-                "take it out of the file and send the server SIGHUP; parlance access list shows the others".to_owned()
+                "take it out of the file and send the server SIGHUP; parlance access list shows the others"
+                    .to_owned()
             }
             Self::NoRule(_) => "parlance access list shows them with their numbers".to_owned(),
             Self::NoPassword => {

@@ -24,9 +24,9 @@ mod rules;
 mod sections;
 mod sources;
 mod summary;
-mod topics;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use address::Address;
 pub use choice::{

@@ -224,7 +224,10 @@ pub(crate) enum Command {
     },
     /// What a member of shared subscriptions was handed live and did not take before its connection ended: each goes to
     /// another one.
-    Redeliver { from: SessionKey, deliveries: Vec<Arc<FreeDelivery>> },
+    Redeliver {
+        from: SessionKey,
+        deliveries: Vec<Arc<FreeDelivery>>,
+    },
     /// Retained messages of these topics were seen to be over.
     ExpireRetained(Vec<TopicName>),
     Job(Job, oneshot::Sender<Result<(), LedgerError>>),

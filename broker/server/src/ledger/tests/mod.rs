@@ -7,4 +7,3 @@ mod refusing;
 mod retaining;
 mod rig;
 mod sharing;
-mod speed;

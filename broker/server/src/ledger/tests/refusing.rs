@@ -1,9 +1,8 @@
 //! While nothing may be written: what lives in memory goes on.
 
-use super::rig::{Rig, arrived, connect, filter, live, message, session};
+use super::rig::{Rig, arrived, connect, live, message, session};
 use crate::{config, ledger::Command};
-use parlance_engine::SubscriptionOptions;
-use parlance_mqtt::{QoS, RetainHandling};
+use parlance_mqtt::QoS;
 use parlance_plugin_api::ledger::LedgerError;
 use tokio::sync::oneshot;
 
@@ -13,16 +12,7 @@ fn a_full_disk_keeps_no_session_of_memory_from_coming_and_going() {
     let (here, durable) = (rig.enter(session(1), false), rig.durable(2));
     let peer = connect(&here);
     rig.decider.refusal = Some(LedgerError::Full);
-    let options = SubscriptionOptions {
-        qos: QoS::AtLeastOnce,
-        no_local: false,
-        retain_as_published: false,
-        id: 0,
-    };
-    let begin = vec![(filter("app/#"), options, RetainHandling::DoNotSend)];
-    let mut subscribing = Rig::subscribing(&here, &[], &[]);
-    (subscribing.begin, subscribing.stored) = (begin, None);
-    rig.run(Command::Subscribe(Box::new(subscribing)));
+    rig.subscribe(&here, &["app/#"]);
     rig.topics.route_live(&message("app/a", "hello", QoS::AtMostOnce, false), None);
     assert_eq!(live(&arrived(&peer)), ["hello"]);
 
