@@ -107,7 +107,9 @@ impl Peers {
         fs::write(&file, text).map_err(failed)?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&file).args((peer == Peer::Rumqttd).then_some("--quiet"));
-        let log = fs::File::create("/tmp/peer.log").map_err(failed)?; let log2 = log.try_clone().map_err(failed)?; command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log2).stderr(log);
+        let log = fs::File::create("/tmp/peer.log").map_err(failed)?;
+        let log2 = log.try_clone().map_err(failed)?;
+        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log2).stderr(log);
         let process = command.spawn().map_err(failed)?;
         let started = Self { peer, place, process, _folder: folder };
         for address in [place.v3, place.v5] {

@@ -1,5 +1,6 @@
 //! What is known to differ, and why: the clause of the specification, and who is right.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use parlance_mqtt::{Version, matches};
@@ -143,6 +144,50 @@ pub const RULES: &[Rule] = &[
         what: "a retained message comes back to the client that published it, No Local or not",
         applies: |it| more_retained(it, |it| it.no_local),
     },
+    Rule {
+        id: "rumqttd-no-matching-subscribers",
+        peer: Peer::Rumqttd,
+        clause: "3.4.2.1",
+        right: Right::Both,
+        what: "PUBACK and PUBREC say 0x10 where nobody subscribes; rumqttd never does",
+        applies: |it| it.stream == Stream::Answers && same(it, |event| without_no_matching(event.clone())),
+    },
+    Rule {
+        id: "rumqttd-no-unsuback",
+        peer: Peer::Rumqttd,
+        clause: "3.10.4-4",
+        right: Right::Parlance,
+        what: "UNSUBSCRIBE from what was not subscribed to is not answered",
+        applies: |it| {
+            let answered = |event: &Event| !matches!(event, Event::UnsubAck(_));
+            it.stream == Stream::Answers
+                && same(it, |event| answered(event).then(|| without_no_matching(event.clone())).flatten())
+        },
+    },
+    Rule {
+        id: "rumqttd-qos-of-publish",
+        peer: Peer::Rumqttd,
+        clause: "3.8.4-8",
+        right: Right::Parlance,
+        what: "a message comes with the QoS of its publish, though the subscription granted less",
+        applies: |it| same(it, |event| with(event, |it| it.qos = 0)),
+    },
+    Rule {
+        id: "rumqttd-retain-as-published",
+        peer: Peer::Rumqttd,
+        clause: "3.3.1-13",
+        right: Right::Parlance,
+        what: "RETAIN is cleared though the subscription asks for it as published, or kept though it does not",
+        applies: |it| same(it, |event| with(event, |it| (it.qos, it.retain) = (0, false))),
+    },
+    Rule {
+        id: "rumqttd-copies",
+        peer: Peer::Rumqttd,
+        clause: "3.3.4-2",
+        right: Right::Both,
+        what: "a message that several subscriptions match comes once for each of them",
+        applies: |it| overlapping(it) && payloads(it.ours) == payloads(it.theirs),
+    },
 ];
 
 /// The rule that explains a difference.
@@ -161,6 +206,24 @@ fn without_no_matching(event: Event) -> Option<Event> {
         Event::PubRec(0x10) => Event::PubRec(0),
         other => other,
     })
+}
+
+/// A message with something of it changed.
+fn with(event: &Event, change: impl Fn(&mut Delivered)) -> Option<Event> {
+    let mut event = event.clone();
+    if let Event::Publish(it) = &mut event {
+        change(it);
+    }
+    Some(event)
+}
+
+/// Which messages came at all.
+fn payloads(events: &[Event]) -> BTreeSet<&str> {
+    let payload = |event| match event {
+        &Event::Publish(ref it) => Some(it.payload.as_str()),
+        _ => None,
+    };
+    events.iter().filter_map(payload).collect()
 }
 
 fn without_not_found(event: Event) -> Event {

@@ -121,10 +121,21 @@ impl Script {
         Self { seed, versions, steps }
     }
 
-    /// The same without broken rules: for a broker that does not survive them.
+    /// The same without what rumqttd does not survive, as a whole and with all its clients: broken rules, clients of both
+    /// versions together (a property that comes to a 3.1.1 client ends a thread of it), wills, and sessions that go on.
     pub fn gentle(&self) -> Self {
         let kept = |(_, step): &&(usize, Step)| !matches!(step, Step::Break(_));
-        Self { steps: self.steps.iter().filter(kept).cloned().collect(), ..self.clone() }
+        let gentle = |(client, step): &(usize, Step)| {
+            let step = match step.clone() {
+                Step::Publish(publish) => Step::Publish(Publish { properties: false, ..publish }),
+                Step::Connect(_) => Step::Connect(Connect { clean: true, expiry_s: 0, will: None }),
+                Step::Disconnect { .. } => Step::Disconnect { with_will: false },
+                other => other,
+            };
+            (*client, step)
+        };
+        let steps = self.steps.iter().filter(kept).map(gentle).collect();
+        Self { steps, versions: [self.versions[0]; CLIENTS], ..self.clone() }
     }
 
     /// What all its topics begin with.

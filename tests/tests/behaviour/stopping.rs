@@ -51,3 +51,17 @@ async fn sigterm_loses_nothing_that_was_acknowledged() {
         assert_eq!(seqs, (1..=history.len() as u64).collect::<Vec<_>>());
     }
 }
+
+/// MQTT-3.14.2.2.5: who knows another server says so.
+#[tokio::test]
+async fn a_server_that_stops_names_another_one() {
+    let mut server =
+        Server::start(Server::options().set("LISTEN__SERVER_REFERENCE", "broker-2.example.org:8883")).await;
+    let alice = server.user("alice").await;
+    let mut phone = Device::new("phone").connect(&server, &alice).await;
+    server.signal_terminate();
+    let Closed::Told(told) = phone.closed().await else { panic!("it is told") };
+    assert_eq!(told.reason, ReasonCode::UseAnotherServer);
+    assert_eq!(told.server_reference.as_deref(), Some(&b"broker-2.example.org:8883"[..]));
+    server.terminate().await;
+}

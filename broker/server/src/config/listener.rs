@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::{Address, ClientCertificates, Config, Network, Profile, Transport, key::section};
 
 section! {
-    /// Listeners beyond those of [listen], as many as are wanted, each with its own rules.
+    /// Listeners beyond those of `[listen]`, as many as are wanted, each with its own rules.
     Listener = "listener" {
-        /// What it is called in the log and in errors. Not one of the words of [listen].
+        /// What it is called in the log and in errors. Not one of the words of `[listen]`.
         name: String = String::new();
         /// An IP address and a port.
         address: Address = Address::OFF;
@@ -30,7 +30,7 @@ section! {
         client_certificates: ClientCertificates = ClientCertificates::None;
         /// PEM file with the authorities that may vouch for clients.
         client_ca: PathBuf = PathBuf::new();
-        /// PEM file with the server's certificate here; "" for that of [tls].
+        /// PEM file with the server's certificate here; "" for that of `[tls]`.
         certificate: PathBuf = PathBuf::new();
         /// PEM file with its private key.
         key: PathBuf = PathBuf::new();

@@ -200,7 +200,7 @@ fn listeners(config: &Config) -> Option<Rule> {
     if broken.is_some() {
         return broken;
     }
-    let Listen { mqtt, mqtts, http, https, quic } = config.listen;
+    let Listen { mqtt, mqtts, http, https, quic, .. } = config.listen;
     let simple = SIMPLE
         .into_iter()
         .zip([mqtt, mqtts, http, https, quic])

@@ -27,6 +27,8 @@ section! {
         https: Address = local(8443);
         /// MQTT over QUIC (UDP), ALPN "mqtt". A phone that changes its network keeps its connection.
         quic: Address = Address::OFF;
+        /// Another server ("broker-2.example.org:8883"): told to MQTT 5 clients when this one stops. "" for none.
+        server_reference: String = String::new();
     }
 }
 
@@ -38,7 +40,7 @@ section! {
         certificate: PathBuf = PathBuf::new();
         /// PEM file with its private key.
         key: PathBuf = PathBuf::new();
-        /// How often these files, and those of [[listener]], are looked at for changes, seconds; 0: on SIGHUP alone.
+        /// How often these files, and those of `[[listener]]`, are looked at for changes, seconds; 0: on SIGHUP alone.
         files_checked_every_s: u64 = 30, in 0..=86_400;
     }
     tables {
@@ -88,11 +90,8 @@ section! {
 
 section! {
     /// Who may publish and subscribe to which free topics. What no rule allows is denied. Rules are set with
-    /// `parlance access`, or stand in a file, which is read at the start and on SIGHUP:
-    ///   [[rule]]
-    ///   who = "service"
-    ///   action = "publish"
-    ///   topic = "app/sensors/%u/#"
+    /// `parlance access`, or stand in a file, which is read at the start and on SIGHUP, each a table `[[rule]]`:
+    /// `who = "service"`, `action = "publish"`, `topic = "app/sensors/%u/#"`.
     Access = "access" {
         /// The file of rules; "" for access.toml in the data folder, if it is there.
         file: PathBuf = PathBuf::new();

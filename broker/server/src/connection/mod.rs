@@ -366,7 +366,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn pump(&mut self) {
         if self.draining && self.unanswered == 0 && self.stalled.is_none() {
             let words = Bytes::from_static(b"the broker is shutting down; connect again in a moment");
-            self.session.close(ReasonCode::ServerShuttingDown, Some(words));
+            let elsewhere = !self.context.config.listen.server_reference.is_empty();
+            let reason =
+                if elsewhere { ReasonCode::UseAnotherServer } else { ReasonCode::ServerShuttingDown };
+            self.session.close(reason, Some(words));
         }
         self.open_more();
         self.read_more();
@@ -416,7 +419,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         // Always with words: some clients overlook a DISCONNECT that has no properties.
                         let words =
                             reason_string.unwrap_or_else(|| Bytes::from_static(reason.text().as_bytes()));
-                        let goodbye = Disconnect { reason_string: Some(words), ..Disconnect::with(reason) };
+                        let server_reference = (reason == ReasonCode::UseAnotherServer)
+                            .then(|| self.context.config.listen.server_reference.clone().into());
+                        let goodbye = Disconnect {
+                            reason_string: Some(words),
+                            server_reference,
+                            ..Disconnect::with(reason)
+                        };
                         self.send(&Packet::Disconnect(goodbye));
                     }
                     let give_up_at = self.now() + GOODBYE_MS;
