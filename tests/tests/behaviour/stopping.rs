@@ -1,7 +1,7 @@
 //! SIGTERM: what was acknowledged is there afterwards, and everybody is told.
 
 use crate::listening;
-use parlance_tests::{Delivery, Device, Engine, Message, Server, mqtt::ReasonCode};
+use parlance_tests::{Closed, Delivery, Device, Engine, Message, Server, mqtt::ReasonCode};
 use std::collections::BTreeMap;
 
 /// Messages under way when the signal comes.
