@@ -12,7 +12,7 @@ use crate::{
     tool::{Tool, ToolError},
 };
 
-const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", with: &["--locked"] };
 
 /// Why the check did not pass.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,17 @@ mod python;
 
 use std::{fs, io, path::Path};
 
-use crate::{command::CommandError, fuzz, step::Step, tool::ToolError, workspace::Workspace};
+use crate::{
+    command::CommandError,
+    fuzz,
+    step::Step,
+    tool::{Tool, ToolError},
+    workspace::Workspace,
+};
+
+/// A broker that ours is compared with (`tests/differential`). Not by its lock file: that names a `metrics` which
+/// compilers of today refuse.
+const RUMQTTD: Tool = Tool { name: "rumqttd", version: "0.20.0", with: &["--no-default-features"] };
 
 /// Why the setup could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +67,7 @@ pub(crate) fn step() -> Step {
         python::install(workspace)?;
         javascript::install(workspace)?;
         fuzz::CARGO_FUZZ.install(workspace)?;
+        RUMQTTD.install(workspace)?;
         Ok::<(), SetupError>(())
     })
 }

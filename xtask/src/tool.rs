@@ -13,6 +13,8 @@ pub(crate) struct Tool {
     pub(crate) name: &'static str,
     /// Exactly this one.
     pub(crate) version: &'static str,
+    /// What `cargo install` is told besides.
+    pub(crate) with: &'static [&'static str],
 }
 
 /// Why a tool is not there.
@@ -43,7 +45,7 @@ impl Tool {
     ///
     /// The version is part of the folder's name: a new version is a new folder.
     pub(crate) fn install(&self, workspace: &Workspace) -> Result<PathBuf, ToolError> {
-        let &Self { name, version } = self;
+        let &Self { name, version, with } = self;
         let root = workspace.tools().join(format!("{name}-{version}"));
         let program = root.join("bin").join(name);
         if program.is_file() {
@@ -51,7 +53,7 @@ impl Tool {
         }
         let build = workspace.tools().join(format!("build-{name}"));
         let mut cargo = command::cargo(&workspace.root);
-        cargo.args(["install", name, "--quiet", "--locked", "--debug", "--version"]);
+        cargo.args(["install", name, "--quiet", "--debug"]).args(with).arg("--version");
         cargo.arg(format!("={version}")).arg("--root").arg(&root).arg("--target-dir").arg(&build);
         command::run(&mut cargo).map_err(|source| ToolError::Install { name, version, source })?;
         fs::remove_dir_all(&build).map_err(|source| ToolError::CleanUp { name, source })?;

@@ -90,6 +90,7 @@ impl<D: Domain> Inflight<D> {
         for (packet, order) in packets {
             let mut slot = Slot::new(packet.number, order, packet.qos, packet.what);
             slot.stage = packet.stage;
+            slot.earlier = true;
             if packet.packet_id.get() < FIXED_FIRST {
                 window.in_turn.owe(packet.packet_id, slot);
             } else {
@@ -246,6 +247,15 @@ impl<D: Domain> Inflight<D> {
         let slot = self.get_mut(packet_id).filter(|slot| slot.stage == Stage::Releasable)?;
         slot.stage = Stage::Released;
         self.exact.get_mut()?.releasing.pop_front()
+    }
+
+    /// A QoS 2 packet that an earlier connection sent is given up, and PUBREL is sent for it: the id stays taken until
+    /// PUBCOMP. Returns what it carried.
+    pub(crate) fn abandon(&mut self, packet_id: PacketId) -> Option<What<D>> {
+        self.make_live(packet_id);
+        let slot = self.get_mut(packet_id)?;
+        slot.stage = Stage::Released;
+        Some(std::mem::replace(&mut slot.what, What::Nothing))
     }
 
     /// A packet of an earlier connection takes its place in the window of this one.

@@ -14,7 +14,7 @@ use parlance_mqtt::{Ack, Packet, PacketId, QoS, ReasonCode, SubAck, TopicName, U
 use crate::alias::{self, Aliases};
 use crate::catch_up::CatchUp;
 use crate::fit::fit;
-use crate::inflight::{Inflight, What};
+use crate::inflight::{Inflight, Slot, What};
 use crate::keep_alive::KeepAlive;
 use crate::lazy::Lazy;
 use crate::received::{Answer, Received};
@@ -305,7 +305,12 @@ impl<D: Domain> Session<D> {
         if let Some(aliases) = self.aliases.get_mut() {
             aliases.take_back();
         }
-        if let Some(packet_id) = packet_id {
+        let Some(packet_id) = packet_id else { return };
+        let held = |slot: &Slot<D>| slot.earlier && slot.qos == QoS::ExactlyOnce;
+        if self.inflight.get(packet_id).is_some_and(held) {
+            // It went out before, when the client took larger packets.
+            self.abandon(packet_id);
+        } else {
             self.settle(packet_id);
         }
     }
@@ -393,14 +398,15 @@ impl<D: Domain> Session<D> {
 
     /// The packet needs no acknowledgement any more. Returns false if it is not in flight.
     fn settle(&mut self, packet_id: PacketId) -> bool {
-        match self.inflight.settle(packet_id) {
-            Some(What::Message { conversation, seq, channel }) => {
-                self.catch_up.ack(conversation, seq, channel)
-            }
-            Some(What::Note(_) | What::Nothing) => {}
-            None => return false,
-        }
+        let Some(what) = self.inflight.settle(packet_id) else { return false };
+        self.count_as_acknowledged(&what);
         true
+    }
+
+    fn count_as_acknowledged(&mut self, what: &What<D>) {
+        if let &What::Message { conversation, seq, channel } = what {
+            self.catch_up.ack(conversation, seq, channel);
+        }
     }
 
     /// Gives back the memory of empty queues.

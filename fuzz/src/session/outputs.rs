@@ -142,7 +142,8 @@ impl World {
             let again =
                 marked && !before.live && before.carried == carried && before.stage == Stage::Published;
             // Given up without a word, for its message is gone.
-            let given_up = self.setup.hostile && !before.live && before.qos == QoS::AtLeastOnce;
+            let given_up =
+                self.setup.hostile && !before.live && (before.qos == QoS::AtLeastOnce || before.unknown);
             assert!(
                 again || given_up,
                 "id {id} stands for {before:?} already, now for {carried:?} (MQTT-2.2.1-4)"
@@ -153,9 +154,6 @@ impl World {
             live <= usize::from(self.setup.config.send_window),
             "{live} packets are under way (MQTT-3.3.4-7)"
         );
-        if dup && qos == QoS::ExactlyOnce {
-            self.too_large = false;
-        }
         self.write(carried, qos, packet_id);
     }
 

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parlance_mqtt::Version;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tempfile::TempDir;
 
 /// How long a broker may take to listen.
@@ -82,6 +83,7 @@ pub struct Peers {
     pub place: Place,
     process: Child,
     _folder: TempDir,
+    _ports: [Socket; 2],
 }
 
 impl Peers {
@@ -91,12 +93,11 @@ impl Peers {
         let failed = |source| PeerError::Start(name, source);
         let program = program(peer).ok_or(PeerError::Missing(name))?;
         let folder = tempfile::Builder::new().prefix("parlance-peer-").tempdir().map_err(failed)?;
+        let ports = [reserve().map_err(failed)?, reserve().map_err(failed)?];
         let place = match peer {
-            Peer::Mosquitto => Place::of(free_address().map_err(failed)?),
+            Peer::Mosquitto => Place::of(ports[0].1),
             // It has a listener for each version.
-            Peer::Rumqttd => {
-                Place { v3: free_address().map_err(failed)?, v5: free_address().map_err(failed)? }
-            }
+            Peer::Rumqttd => Place { v3: ports[0].1, v5: ports[1].1 },
         };
         let file = folder.path().join("config");
         let text = match peer {
@@ -107,11 +108,9 @@ impl Peers {
         fs::write(&file, text).map_err(failed)?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&file).args((peer == Peer::Rumqttd).then_some("--quiet"));
-        let log = fs::File::create("/tmp/peer.log").map_err(failed)?;
-        let log2 = log.try_clone().map_err(failed)?;
-        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log2).stderr(log);
+        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().map_err(failed)?;
-        let started = Self { peer, place, process, _folder: folder };
+        let started = Self { peer, place, process, _folder: folder, _ports: ports.map(|(socket, _)| socket) };
         for address in [place.v3, place.v5] {
             started.await_listener(address)?;
         }
@@ -152,9 +151,14 @@ fn installed_rumqttd() -> PathBuf {
     folders.find(|file| file.is_file()).unwrap_or_else(|| Path::new("rumqttd").to_owned())
 }
 
-/// A port that was free a moment ago.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// A port of this machine that nobody else is given while the socket lives. A broker can still listen there: the
+/// socket itself does not.
+fn reserve() -> io::Result<(Socket, SocketAddr)> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
+    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, address))
 }
 
 fn mosquitto(place: Place) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use parlance_mqtt::{Version, matches};
+use parlance_mqtt::{RetainHandling, Version, matches};
 
 use crate::brokers::Peer;
 use crate::compare::Difference;
@@ -188,6 +188,41 @@ pub const RULES: &[Rule] = &[
         what: "a message that several subscriptions match comes once for each of them",
         applies: |it| overlapping(it) && payloads(it.ours) == payloads(it.theirs),
     },
+    Rule {
+        id: "rumqttd-no-local",
+        peer: Peer::Rumqttd,
+        clause: "3.8.3-3",
+        right: Right::Parlance,
+        what: "No Local is not obeyed",
+        applies: |it| more_than_ours(it, |it| it.no_local),
+    },
+    Rule {
+        id: "rumqttd-retain-handling",
+        peer: Peer::Rumqttd,
+        clause: "3.3.1-10, 3.3.1-11",
+        right: Right::Parlance,
+        what: "Retain Handling is not obeyed",
+        applies: |it| more_than_ours(it, |it| it.handling != RetainHandling::Send),
+    },
+    Rule {
+        id: "rumqttd-empty-deletes",
+        peer: Peer::Rumqttd,
+        clause: "3.3.1-8",
+        right: Right::Parlance,
+        what: "an empty payload deletes the retained message though RETAIN is not set",
+        applies: |it| {
+            let own = matching(it).iter().any(|it| it.no_local);
+            emptied(it) && (own || payloads(it.theirs).is_subset(&payloads(it.ours)))
+        },
+    },
+    Rule {
+        id: "rumqttd-second-subscribe",
+        peer: Peer::Rumqttd,
+        clause: "3.8.4-3",
+        right: Right::Parlance,
+        what: "a subscription that is made again keeps options and identifier, and gets no retained messages",
+        applies: made_again,
+    },
 ];
 
 /// The rule that explains a difference.
@@ -218,9 +253,9 @@ fn with(event: &Event, change: impl Fn(&mut Delivered)) -> Option<Event> {
 }
 
 /// Which messages came at all.
-fn payloads(events: &[Event]) -> BTreeSet<&str> {
-    let payload = |event| match event {
-        &Event::Publish(ref it) => Some(it.payload.as_str()),
+fn payloads<'a>(events: &'a [Event]) -> BTreeSet<&'a str> {
+    let payload = |event: &'a Event| match event {
+        Event::Publish(it) => Some(it.payload.as_str()),
         _ => None,
     };
     events.iter().filter_map(payload).collect()
@@ -286,10 +321,11 @@ fn merged(events: &[Event]) -> Vec<Delivered> {
 
 fn copies(it: &Difference<'_>) -> bool {
     let (ours, theirs) = (merged(it.ours), merged(it.theirs));
-    // Copies with QoS 0 are not kept for who is away: their identifiers are missing then.
+    // Copies with QoS 0 are not kept for who is away: what they would have had is missing then.
     let as_ours = |(ours, theirs): (&Delivered, &Delivered)| {
         let ids = theirs.ids.iter().all(|id| ours.ids.contains(id));
-        ids && Delivered { ids: ours.ids.clone(), ..theirs.clone() } == *ours
+        let retain = theirs.retain || (ours.retain && theirs.ids.len() < ours.ids.len());
+        ids && Delivered { ids: ours.ids.clone(), retain, ..theirs.clone() } == *ours
     };
     matches!(it.stream, Stream::Topic(_))
         && it.version == Version::V5
@@ -322,6 +358,30 @@ fn options_changed(it: &Difference<'_>) -> bool {
         one.filter == other.filter && options(one) != options(other)
     };
     it.version == Version::V5 && matching.iter().any(|one| matching.iter().any(|other| changed(one, other)))
+}
+
+fn more_than_ours(it: &Difference<'_>, kind: impl Fn(&Subscription) -> bool) -> bool {
+    it.version == Version::V5
+        && matching(it).into_iter().any(kind)
+        && payloads(it.ours).is_subset(&payloads(it.theirs))
+}
+
+/// Whether somebody published nothing, without RETAIN, to the topic of the stream.
+fn emptied(it: &Difference<'_>) -> bool {
+    let Stream::Topic(topic) = &it.stream else { return false };
+    it.script.steps.iter().any(|(_, step)| match step {
+        Step::Publish(publish) => {
+            publish.empty && !publish.retain && topic.strip_prefix('/') == Some(publish.topic)
+        }
+        _ => false,
+    })
+}
+
+/// Whether the client ever made a subscription again that matches the topic.
+fn made_again(it: &Difference<'_>) -> bool {
+    let matching = matching(it);
+    let filters: BTreeSet<&str> = matching.iter().map(|it| it.filter).collect();
+    filters.len() < matching.len()
 }
 
 /// Whether the other sends more retained messages, to a client that has a subscription of some kind, and is the same

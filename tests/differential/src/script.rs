@@ -122,7 +122,7 @@ impl Script {
     }
 
     /// The same without what rumqttd does not survive, as a whole and with all its clients: broken rules, clients of both
-    /// versions together (a property that comes to a 3.1.1 client ends a thread of it), wills, and sessions that go on.
+    /// versions together (a property that comes to a 3.1.1 client ends its task), shared subscriptions, wills, and sessions that go on.
     pub fn gentle(&self) -> Self {
         let kept = |(_, step): &&(usize, Step)| !matches!(step, Step::Break(_));
         let gentle = |(client, step): &(usize, Step)| {
@@ -130,6 +130,10 @@ impl Script {
                 Step::Publish(publish) => Step::Publish(Publish { properties: false, ..publish }),
                 Step::Connect(_) => Step::Connect(Connect { clean: true, expiry_s: 0, will: None }),
                 Step::Disconnect { .. } => Step::Disconnect { with_will: false },
+                Step::Subscribe(mut subscriptions) => {
+                    subscriptions.iter_mut().for_each(|subscription| subscription.shared = false);
+                    Step::Subscribe(subscriptions)
+                }
                 other => other,
             };
             (*client, step)

@@ -16,7 +16,7 @@ struct Program {
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 16] = [
+const PROGRAMS: [Program; 17] = [
     Program { name: "curl", package: "curl" },
     Program { name: "mosquitto_pub", package: "mosquitto-clients" },
     Program { name: "mosquitto_sub", package: "mosquitto-clients" },
@@ -24,6 +24,8 @@ const PROGRAMS: [Program; 16] = [
     Program { name: BROKER, package: BROKER },
     // The clients in C.
     Program { name: "cc", package: "gcc" },
+    // The fuzzer's own engine is C++.
+    Program { name: "g++", package: "g++" },
     Program { name: "/usr/include/mosquitto.h", package: "libmosquitto-dev" },
     Program { name: "/usr/include/MQTTClient.h", package: "libpaho-mqtt-dev" },
     Program { name: "/usr/include/cjson/cJSON.h", package: "libcjson-dev" },

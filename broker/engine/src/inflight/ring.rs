@@ -36,6 +36,8 @@ pub(crate) struct Slot<D: Domain> {
     pub(crate) stage: Stage,
     /// It takes a place in the window of this connection. False: owed from an earlier one.
     pub(crate) live: bool,
+    /// An earlier connection may have sent it: the client may hold its id.
+    pub(crate) earlier: bool,
     /// 1 or 2.
     pub(crate) qos: QoS,
     pub(crate) what: What<D>,
@@ -43,7 +45,7 @@ pub(crate) struct Slot<D: Domain> {
 
 impl<D: Domain> Slot<D> {
     pub(super) fn new(number: u32, order: u32, qos: QoS, what: What<D>) -> Self {
-        Self { position: 0, number, order, stage: Stage::Published, live: true, qos, what }
+        Self { position: 0, number, order, stage: Stage::Published, live: true, earlier: false, qos, what }
     }
 }
 

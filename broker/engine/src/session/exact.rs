@@ -68,6 +68,15 @@ impl<D: Domain> Session<D> {
         }
     }
 
+    /// Gives up a packet that an earlier connection sent. The client may hold its id, and would take the next message
+    /// with it for this one: it is told to release it, and the id stays taken until it did.
+    pub(super) fn abandon(&mut self, packet_id: PacketId) {
+        if let Some(what) = self.inflight.abandon(packet_id) {
+            self.count_as_acknowledged(&what);
+            self.send_stray_pubrel(packet_id);
+        }
+    }
+
     /// A PUBREL for a packet that is not known (any more).
     pub(super) fn send_stray_pubrel(&mut self, packet_id: PacketId) {
         let ack = self.not_found(packet_id);

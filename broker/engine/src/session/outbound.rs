@@ -93,10 +93,10 @@ impl<D: Domain> Session<D> {
                 Output::Deliver { message, conversation, seq, channel, qos, packet_id: Some(packet_id), dup }
             }
             _ => {
-                self.settle(packet_id);
                 if qos == QoS::ExactlyOnce {
-                    // The client may hold the id, and would take the next message with it for this one.
-                    self.send_stray_pubrel(packet_id);
+                    self.abandon(packet_id);
+                } else {
+                    self.settle(packet_id);
                 }
                 return None;
             }

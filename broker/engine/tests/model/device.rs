@@ -91,6 +91,8 @@ pub(crate) struct Device {
     pub(crate) done: HashSet<Carried>,
     /// QoS 1 notes that were taken and must arrive as long as the session lives.
     pub(crate) promised: HashSet<u32>,
+    /// QoS 2 packets that the server gave up, whose PUBCOMP it awaits.
+    pub(crate) given_up: HashSet<PacketId>,
 }
 
 impl Device {
@@ -129,6 +131,7 @@ impl Device {
             got: HashSet::new(),
             done: HashSet::new(),
             promised: HashSet::new(),
+            given_up: HashSet::new(),
         }
     }
 
@@ -137,6 +140,7 @@ impl Device {
         self.parked = None;
         self.open.clear();
         self.promised.clear();
+        self.given_up.clear();
     }
 
     pub(crate) fn open_session(&mut self, clean: bool, now: Millis) {
@@ -202,7 +206,9 @@ impl Device {
         let Some(link) = &mut self.link else { return };
         for packet_id in std::mem::take(&mut link.pubrels) {
             let carried = self.open.remove(&packet_id).expect("a packet that is released was sent");
-            self.done.insert(carried);
+            if !self.given_up.remove(&packet_id) {
+                self.done.insert(carried);
+            }
             link.in_flight.remove(&packet_id);
             link.session.handle_packet(Packet::PubComp(Ack::success(packet_id)), now);
             assert_eq!(link.session.counters().unknown_acks, 0, "{packet_id} was in flight");

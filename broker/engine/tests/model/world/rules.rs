@@ -35,8 +35,9 @@ impl World {
                 }
                 Output::Release { packet_id, .. } => link.releases.push(packet_id),
                 Output::Send(Packet::PubRel(ack)) if ack.reason == ReasonCode::PacketIdentifierNotFound => {
-                    // Given up: the client lets go of the id.
-                    self.devices[device].open.remove(&ack.packet_id);
+                    // Given up: the client lets go of the id, which is taken until it says so.
+                    link.pubrels.push(ack.packet_id);
+                    self.devices[device].given_up.insert(ack.packet_id);
                 }
                 Output::Send(Packet::PubRel(ack)) => link.pubrels.push(ack.packet_id),
                 Output::Restore(wanted) => {
