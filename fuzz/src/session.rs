@@ -15,7 +15,9 @@
 //! * a good client is never closed for an error, gets everything in order, and at the end nothing is held for it.
 
 mod client;
+mod end;
 mod outputs;
+mod raw;
 mod setup;
 mod world;
 

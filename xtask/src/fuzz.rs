@@ -115,7 +115,7 @@ impl Place {
 
     fn make(&self) -> Result<(), FuzzError> {
         let log = self.log.parent().unwrap_or(&self.log);
-        [&self.found, &self.artifacts, log].into_iter().try_for_each(make)
+        [&self.kept, &self.found, &self.artifacts, log].into_iter().try_for_each(make)
     }
 }
 

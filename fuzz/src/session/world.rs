@@ -3,26 +3,20 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-use bytes::Bytes;
 use parlance_engine::{
     Channels, Entry, Millis, NoteFate, Parked, PublishOutcome, Recovered, Session, Ticket,
 };
-use parlance_mqtt::{
-    Ack, Auth, Disconnect, Packet, PacketId, Publish, PublishProperties, QoS, ReasonCode, RetainHandling,
-    SubAck, Subscribe, SubscribeFilter, Unsubscribe,
-};
+use parlance_mqtt::{Disconnect, Packet, PacketId, QoS, ReasonCode};
 
 use super::Step;
 use super::client::{Carried, Client, ToClient};
-use super::setup::{CONVERSATIONS, Chat, METHOD, QUEUE, Setup, Token};
-
-/// Rounds in which everything must come to its end.
-const ROUNDS_MAX: usize = 4_000;
+use super::raw::{auth, qos_of, raw, subscribe_to, unsubscribe};
+use super::setup::{CONVERSATIONS, Chat, QUEUE, Setup, Token};
 
 /// A message of the log.
 pub(super) struct Record {
     pub(super) channels: Channels,
-    expired: bool,
+    pub(super) expired: bool,
 }
 
 /// How far a packet to the client is.
@@ -49,7 +43,7 @@ pub(super) struct Open {
 
 pub(super) struct World {
     pub(super) setup: Setup,
-    now: Millis,
+    pub(super) now: Millis,
     pub(super) session: Session<Chat>,
     /// Close came out.
     pub(super) closed: bool,
@@ -58,15 +52,15 @@ pub(super) struct World {
     pub(super) alive: [Rc<()>; 2],
     pub(super) log: [Vec<Record>; CONVERSATIONS],
     pub(super) cursors: [u64; CONVERSATIONS],
-    saved: [u64; CONVERSATIONS],
+    pub(super) saved: [u64; CONVERSATIONS],
     /// Of the queue: what the client has, durably.
-    durably_released: HashSet<u64>,
+    pub(super) durably_released: HashSet<u64>,
     /// QoS 2 packet ids of the client that are stored, with the number of the publish.
     pub(super) kept: BTreeMap<PacketId, Option<u64>>,
     /// How often each publish of the client was stored.
     pub(super) stored: HashMap<u64, u32>,
     /// Publishes that were refused.
-    refused: HashSet<u64>,
+    pub(super) refused: HashSet<u64>,
 
     // Questions without an answer.
     pub(super) tickets: Vec<(Ticket, Option<PacketId>, QoS, Option<u64>)>,
@@ -94,9 +88,9 @@ pub(super) struct World {
     pub(super) client: Client,
     pub(super) too_large: bool,
     pub(super) given_up: HashSet<Carried>,
-    notes: u64,
+    pub(super) notes: u64,
     pub(super) promised: HashSet<u64>,
-    requests_sent: u16,
+    pub(super) requests_sent: u16,
 }
 
 impl World {
@@ -151,7 +145,7 @@ impl World {
         self.track_all();
     }
 
-    fn track_all(&mut self) {
+    pub(super) fn track_all(&mut self) {
         for conversation in 0..CONVERSATIONS {
             self.session.track(conversation, self.cursors[conversation], self.head(conversation));
         }
@@ -251,7 +245,7 @@ impl World {
         }
     }
 
-    fn publish_done(&mut self, which: usize, refused: bool) {
+    pub(super) fn publish_done(&mut self, which: usize, refused: bool) {
         let Some((ticket, packet_id, qos, number)) = take_of(&mut self.tickets, which) else { return };
         let known = packet_id.filter(|_| qos == QoS::ExactlyOnce).and_then(|id| self.kept.get(&id).copied());
         if let Some(before) = known {
@@ -271,7 +265,7 @@ impl World {
         self.session.publish_done(ticket, PublishOutcome::with(reason));
     }
 
-    fn request_done(&mut self, which: usize) {
+    pub(super) fn request_done(&mut self, which: usize) {
         let Some((packet_id, subscribe)) = take_of(&mut self.requests, which) else { return };
         if subscribe {
             self.session.subscribe_done(packet_id, vec![ReasonCode::GrantedQoS1], None);
@@ -280,13 +274,13 @@ impl World {
         }
     }
 
-    fn complete(&mut self, which: usize) {
+    pub(super) fn complete(&mut self, which: usize) {
         let Some(packet_id) = take_of(&mut self.completes, which) else { return };
         self.kept.remove(&packet_id);
         self.session.completed(packet_id);
     }
 
-    fn release(&mut self, which: usize) {
+    pub(super) fn release(&mut self, which: usize) {
         let Some((packet_id, conversation, seq)) = take_of(&mut self.releases, which) else { return };
         if conversation == QUEUE {
             self.durably_released.insert(seq);
@@ -294,7 +288,7 @@ impl World {
         self.session.released(packet_id);
     }
 
-    fn authenticated(&mut self, fails: bool) {
+    pub(super) fn authenticated(&mut self, fails: bool) {
         if std::mem::take(&mut self.authenticating) {
             let fails = fails && self.setup.hostile;
             let outcome = if fails { Err((ReasonCode::NotAuthorized, None)) } else { Ok(None) };
@@ -302,7 +296,7 @@ impl World {
         }
     }
 
-    fn page(&mut self, which: usize, cut: usize, fails: bool) {
+    pub(super) fn page(&mut self, which: usize, cut: usize, fails: bool) {
         let Some((conversation, after, limit)) = take_of(&mut self.reads, which) else { return };
         let head = self.head(conversation);
         let entries: Vec<_> = (after + 1..=head)
@@ -315,7 +309,7 @@ impl World {
         self.session.page(conversation, after, entries, if fails { after } else { head });
     }
 
-    fn restored(&mut self, without: u8) {
+    pub(super) fn restored(&mut self, without: u8) {
         let Some(wanted) = self.restore.take() else { return };
         let gone = |index: usize| self.setup.hostile && without >> (index % 8) & 1 == 1;
         let messages = wanted.into_iter().enumerate();
@@ -336,7 +330,7 @@ impl World {
         }
     }
 
-    fn receive(&mut self, count: usize) {
+    pub(super) fn receive(&mut self, count: usize) {
         for _ in 0..=count {
             let Some(what) = self.wire.pop_front() else { return };
             if self.setup.hostile {
@@ -347,7 +341,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, count: usize) {
+    pub(super) fn send(&mut self, count: usize) {
         for _ in 0..=count {
             if self.session.is_closed() || !self.session.accepts_input() {
                 return;
@@ -375,7 +369,7 @@ impl World {
         }
     }
 
-    fn reconnect(&mut self) {
+    pub(super) fn reconnect(&mut self) {
         self.pump();
         let durable = self.setup.config.durable;
         let placeholder = Session::new(self.setup.config.clone(), self.now);
@@ -530,196 +524,8 @@ impl World {
             _ => false,
         }
     }
-
-    /// A good client comes back and everything is answered: then nobody lacks anything, and nothing is held.
-    pub(super) fn end(mut self) {
-        if self.setup.hostile {
-            return;
-        }
-        for _ in 0..ROUNDS_MAX {
-            if self.session.is_closed() {
-                self.reconnect();
-            }
-            self.client.out.push_back(Packet::PingReq);
-            self.send(usize::MAX - 1);
-            self.pump();
-            self.answer_all();
-            self.receive(usize::MAX - 1);
-            self.now = self.now + 250;
-            self.session.handle_timeout(self.now);
-            self.pump();
-            if self.is_settled() {
-                break;
-            }
-        }
-        self.check_complete();
-    }
-
-    fn answer_all(&mut self) {
-        while !self.tickets.is_empty() {
-            self.publish_done(0, false);
-        }
-        while !self.requests.is_empty() {
-            self.request_done(0);
-        }
-        while !self.completes.is_empty() {
-            self.complete(0);
-        }
-        while !self.releases.is_empty() {
-            self.release(0);
-        }
-        while !self.reads.is_empty() {
-            self.page(0, usize::MAX - 1, false);
-        }
-        self.authenticated(false);
-        self.restored(0);
-        if std::mem::take(&mut self.resync) {
-            self.track_all();
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        let caught_up = (0..CONVERSATIONS).all(|it| self.cursors[it] == self.head(it));
-        caught_up
-            && self.client.sent.is_empty()
-            && self.client.out.is_empty()
-            && self.wire.is_empty()
-            && self.open.is_empty()
-            && self.promised.is_empty()
-            && !self.session.is_closed()
-    }
-
-    fn check_complete(&mut self) {
-        assert!(self.client.sent.is_empty(), "publishes without an answer: {:?}", self.client.sent.keys());
-        assert!(self.promised.is_empty(), "notes {:?} were promised", self.promised);
-        for (number, count) in &self.stored {
-            let exact = self.client.exact.contains(number);
-            assert!(!exact || *count == 1, "publish {number} was stored {count} times (MQTT-4.3.3)");
-        }
-        for number in self.client.settled.difference(&self.refused) {
-            assert!(self.stored.contains_key(number), "publish {number} was acknowledged and not stored");
-        }
-        for conversation in 0..CONVERSATIONS {
-            assert_eq!(self.cursors[conversation], self.head(conversation), "the cursor of {conversation}");
-            for seq in self.setup.bases[conversation] + 1..=self.head(conversation) {
-                self.check_delivered(conversation, seq);
-            }
-        }
-        self.session.forget_idle();
-        assert_eq!((self.session.tracked(), self.session.in_flight()), (0, 0), "nothing is held at the end");
-        assert!(self.open.is_empty(), "not settled: {:?}", self.open);
-        let held = self.alive.each_ref().map(|alive| Rc::strong_count(alive) - 1);
-        assert_eq!(held, [0, 0], "messages and notes that the session holds");
-    }
-
-    fn check_delivered(&self, conversation: usize, seq: u64) {
-        let record = self.record(conversation, seq).expect("it is in the log");
-        for channel in (0..Channels::COUNT).filter(|channel| record.channels.contains(*channel)) {
-            let carried = Carried::Message { conversation, seq, channel };
-            let got = self.client.got.get(&carried).copied().unwrap_or(0);
-            let qos = self.setup.qos(channel);
-            assert!(
-                qos != QoS::ExactlyOnce || got <= 1 || self.given_up.contains(&carried),
-                "{carried:?} came {got} times (MQTT-4.3.3)"
-            );
-            let owed = qos != QoS::AtMostOnce && !record.expired && !self.given_up.contains(&carried);
-            assert!(!owed || got >= 1, "{carried:?} never came");
-        }
-    }
 }
 
 fn take_of<T>(list: &mut Vec<T>, which: usize) -> Option<T> {
     if list.is_empty() { None } else { Some(list.remove(which % list.len())) }
-}
-
-fn qos_of(byte: u8) -> QoS {
-    [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(byte % 3)]
-}
-
-fn subscribe_to(packet_id: PacketId, no_local_share: bool) -> Packet {
-    let filter = if no_local_share { "$share/g/app/#" } else { "app/#" };
-    Packet::Subscribe(Subscribe {
-        packet_id,
-        filters: vec![SubscribeFilter {
-            filter: filter.parse().expect("a filter"),
-            qos: QoS::AtLeastOnce,
-            no_local: no_local_share,
-            retain_as_published: false,
-            retain_handling: RetainHandling::Send,
-        }],
-        subscription_id: None,
-        user_properties: Vec::new(),
-    })
-}
-
-fn unsubscribe(packet_id: PacketId) -> Packet {
-    let filters = vec!["app/#".parse().expect("a filter")];
-    Packet::Unsubscribe(Unsubscribe { packet_id, filters, user_properties: Vec::new() })
-}
-
-fn auth(reason: ReasonCode) -> Packet {
-    let method = Some(Bytes::from_static(METHOD));
-    Packet::Auth(Auth { reason, method, data: None, reason_string: None, user_properties: Vec::new() })
-}
-
-/// Anything; the ids are those in use, or near the ends of their ranges.
-fn raw(kind: u8, id: u8, flags: u8, open: &HashMap<PacketId, Open>) -> Packet {
-    let mut in_use: Vec<PacketId> = open.keys().copied().collect();
-    in_use.sort_unstable();
-    let ends = [1, 2, 3, 4, 32_767, 32_768, 32_769, 65_535];
-    let packet_id = if flags & 0x80 != 0 && !in_use.is_empty() {
-        in_use[usize::from(id) % in_use.len()]
-    } else {
-        PacketId::new(ends[usize::from(id) % ends.len()]).unwrap_or(PacketId::MIN)
-    };
-    let reason = if flags & 0x40 != 0 { ReasonCode::UnspecifiedError } else { ReasonCode::Success };
-    let ack = Ack { reason, ..Ack::success(packet_id) };
-    match kind % 16 {
-        0..=3 => raw_publish(packet_id, flags),
-        4 => Packet::PubAck(ack),
-        5 | 6 => Packet::PubRec(ack),
-        7 | 8 => Packet::PubRel(ack),
-        9 | 10 => Packet::PubComp(ack),
-        11 => subscribe_to(packet_id, flags & 1 != 0),
-        12 => unsubscribe(packet_id),
-        13 => {
-            auth(if flags & 1 == 0 { ReasonCode::ReAuthenticate } else { ReasonCode::ContinueAuthentication })
-        }
-        14 if flags & 1 == 0 => Packet::PingReq,
-        14 => {
-            let expiry = (flags & 2 != 0).then_some(u32::from(flags));
-            let reason = if flags & 4 == 0 { ReasonCode::Success } else { ReasonCode::DisconnectWithWill };
-            Packet::Disconnect(Disconnect { session_expiry_s: expiry, ..Disconnect::with(reason) })
-        }
-        _ => match flags % 3 {
-            0 => Packet::PingResp,
-            1 => Packet::PubAck(ack),
-            _ => Packet::SubAck(SubAck {
-                packet_id,
-                codes: Vec::new(),
-                reason_string: None,
-                user_properties: Vec::new(),
-            }),
-        },
-    }
-}
-
-fn raw_publish(packet_id: PacketId, flags: u8) -> Packet {
-    let qos = qos_of(flags & 3);
-    let properties = PublishProperties {
-        payload_is_utf8: (flags & 32 != 0).then_some(true),
-        topic_alias: (flags & 8 != 0).then_some(u16::from(flags >> 4 & 3)),
-        subscription_ids: if flags & 0x3F == 0x3F { vec![1] } else { Vec::new() },
-        ..PublishProperties::default()
-    };
-    Packet::Publish(Publish {
-        dup: flags & 4 != 0,
-        qos,
-        retain: false,
-        topic: (flags & 0x18 != 0x08).then(|| super::client::topic_of(u64::from(flags))),
-        // A packet that the decoder would not make: the session must not trust it.
-        packet_id: (qos != QoS::AtMostOnce || flags & 0x7F == 0x74).then_some(packet_id),
-        properties,
-        payload: Bytes::from(vec![flags; usize::from(flags & 3)]),
-    })
 }

@@ -75,14 +75,6 @@ pub const RULES: &[Rule] = &[
         applies: |it| it.theirs.contains(&Event::Tolerated) && it.ours.contains(&Event::Closed),
     },
     Rule {
-        id: "answered-before-the-end",
-        peer: Peer::Mosquitto,
-        clause: "4.13.1",
-        right: Right::Parlance,
-        what: "a malformed packet is answered",
-        applies: |it| broken(it).is_some() && it.stream == Stream::Answers && it.theirs.starts_with(it.ours),
-    },
-    Rule {
         id: "reason-of-the-end",
         peer: Peer::Mosquitto,
         clause: "4.13.1-1",
@@ -263,23 +255,6 @@ fn payloads<'a>(events: &'a [Event]) -> BTreeSet<&'a str> {
 
 fn without_not_found(event: Event) -> Event {
     if event == Event::PubComp(0x92) { Event::PubComp(0) } else { event }
-}
-
-/// The steps of a client on one of its connections.
-fn steps_of(script: &Script, client: usize, connection: usize) -> impl Iterator<Item = &Step> {
-    let mut seen = 0;
-    script.steps.iter().filter(move |(of, _)| *of == client).filter_map(move |(_, step)| {
-        seen += usize::from(matches!(step, Step::Connect(_)));
-        (seen == connection).then_some(step)
-    })
-}
-
-/// The mistake that ended the connection.
-fn broken(it: &Difference<'_>) -> Option<Malformed> {
-    steps_of(it.script, it.client, it.connection).find_map(|step| match step {
-        Step::Break(kind) if kind.is_error() => Some(*kind),
-        _ => None,
-    })
 }
 
 fn breaks_with_connect(script: &Script, client: usize) -> bool {
