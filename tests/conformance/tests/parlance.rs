@@ -1,13 +1,8 @@
 //! The suite against Parlance, over each transport, judged strictly: nothing may fail, and nothing is left untried.
 
 use parlance_conformance::{Endpoint, Options, Results, Target, Transport, Trust, Verdict, run};
-use parlance_tests::Server;
-use std::{
-    env,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
-    path::PathBuf,
-    time::Duration,
-};
+use parlance_tests::{Port, Server};
+use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The longest that the suite may take against one server.
 const SUITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,11 +15,14 @@ struct Laboratory {
     open: SocketAddr,
     /// With a login.
     messenger: SocketAddr,
+    _ports: [Port; 2],
 }
 
 impl Laboratory {
     async fn start(transport: Transport) -> Self {
-        let (open, messenger) = (free_port(transport), free_port(transport));
+        // Reserved, so that no listener of the same server is given them. QUIC takes the same numbers of UDP.
+        let ports = [Port::reserve(), Port::reserve()];
+        let (open, messenger) = (ports[0].address, ports[1].address);
         let mut options = Server::options();
         for (profile, address) in [("open", open), ("messenger", messenger)] {
             options = options.config(format!(
@@ -32,7 +30,7 @@ impl Laboratory {
                  transport = \"{transport}\"\nprofile = \"{profile}\""
             ));
         }
-        Self { server: Server::start(options).await, transport, open, messenger }
+        Self { server: Server::start(options).await, transport, open, messenger, _ports: ports }
     }
 
     fn target(&self, address: SocketAddr) -> Target {
@@ -54,16 +52,6 @@ impl Laboratory {
         }
         results
     }
-}
-
-fn free_port(transport: Transport) -> SocketAddr {
-    let local = (Ipv4Addr::LOCALHOST, 0);
-    let address = if transport == Transport::Quic {
-        UdpSocket::bind(local).and_then(|socket| socket.local_addr())
-    } else {
-        TcpListener::bind(local).and_then(|listener| listener.local_addr())
-    };
-    address.expect("a free port")
 }
 
 async fn conforms_over(transport: Transport) {
