@@ -7,12 +7,14 @@
 //! Over both ranges the order of sending is kept for redelivery (MQTT-4.4.0-1, MQTT-4.6.0-1), and so is the order
 //! of the PUBRECs: PUBRELs leave in it (MQTT-4.6.0-4).
 
+mod maybe_sent;
 mod ring;
 
 use std::collections::VecDeque;
 
 use parlance_mqtt::{PacketId, QoS};
 
+pub(crate) use self::maybe_sent::MaybeSent;
 use self::ring::{FIXED_FIRST, Fixed, InTurn};
 pub(crate) use self::ring::{Slot, Stage};
 use crate::lazy::Lazy;
@@ -55,11 +57,13 @@ struct Exact<D: Domain> {
     ring: Fixed<D>,
     /// Packets whose PUBREL was not sent on this connection, in the order of their PUBRECs.
     releasing: VecDeque<PacketId>,
+    /// Messages that are not in flight here, while the client may hold their ids.
+    maybe_sent: MaybeSent<D::Conversation>,
 }
 
 impl<D: Domain> Default for Exact<D> {
     fn default() -> Self {
-        Self { ring: Fixed::default(), releasing: VecDeque::new() }
+        Self { ring: Fixed::default(), releasing: VecDeque::new(), maybe_sent: MaybeSent::default() }
     }
 }
 
@@ -82,7 +86,12 @@ impl<D: Domain> Inflight<D> {
 
     /// The window of a session that had one: `packets` stand in the order in which they are owed; `next` is the next
     /// id that is given in turn; `sent` packets were sent before.
-    pub(crate) fn resume(packets: Vec<Earlier<D>>, next: PacketId, sent: u32) -> Self {
+    pub(crate) fn resume(
+        packets: Vec<Earlier<D>>,
+        next: PacketId,
+        sent: u32,
+        maybe_sent: MaybeSent<D::Conversation>,
+    ) -> Self {
         let mut window = Self { sent, clock: packets.len() as u32, ..Self::new() };
         let mut packets: Vec<_> = packets.into_iter().zip(0..).collect();
         // Each range takes its packets in the order of sending.
@@ -98,6 +107,9 @@ impl<D: Domain> Inflight<D> {
             }
         }
         window.in_turn.skip_to(next);
+        if !maybe_sent.is_empty() {
+            window.exact.made().maybe_sent = maybe_sent;
+        }
         window
     }
 
@@ -123,7 +135,8 @@ impl<D: Domain> Inflight<D> {
 
     /// Whether one more packet may be sent anew. Besides the window, the run of packets since the oldest that is
     /// not settled is bounded: a client that leaves it unacknowledged and acknowledges later ones is not served
-    /// without end. So after a crash what may have been sent lies within twice the window from the cursor.
+    /// without end. So after a crash what may have been sent lies within twice the window from the cursor, as far as the
+    /// stored one is not behind.
     pub(crate) fn has_room(&self, window: u16) -> bool {
         let run_max = (u32::from(window) * 2).min(InTurn::<D>::COUNT as u32 - 1);
         self.on_wire < window && self.run() < run_max
@@ -151,12 +164,21 @@ impl<D: Domain> Inflight<D> {
             What::Message { seq, .. } if qos == QoS::ExactlyOnce => Some(seq),
             _ => None,
         };
-        let slot = Slot::new(self.sent, self.tick(), qos, what);
+        let mut slot = Slot::new(self.sent, self.tick(), qos, what);
         self.sent = self.sent.wrapping_add(1);
         self.on_wire += 1;
-        match fixed {
-            Some(seq) => self.exact.made().ring.push(Some(seq), slot),
-            None => self.in_turn.push(None, slot),
+        let Some(seq) = fixed else { return self.in_turn.push(None, slot) };
+        let exact = self.exact.made();
+        if let What::Message { conversation, .. } = slot.what {
+            slot.earlier = exact.maybe_sent.includes(conversation, seq);
+        }
+        exact.ring.push(Some(seq), slot)
+    }
+
+    /// Forgets what may have been sent of conversations that were served so far by now, as `sent` says.
+    pub(crate) fn settle_doubt(&mut self, sent: impl Fn(D::Conversation) -> u64) {
+        if let Some(exact) = self.exact.get_mut() {
+            exact.maybe_sent.settle(sent);
         }
     }
 
@@ -290,17 +312,17 @@ impl<D: Domain> Inflight<D> {
     }
 
     /// The window taken apart: the next id that is given in turn, how many packets were sent, and what is not
-    /// settled, in the order in which it will be owed.
-    pub(crate) fn into_parts(mut self) -> (PacketId, u32, Vec<Earlier<D>>) {
+    /// settled, in the order in which it will be owed; and what else may have been sent.
+    pub(crate) fn into_parts(mut self) -> (PacketId, u32, Vec<Earlier<D>>, MaybeSent<D::Conversation>) {
         let (next, sent, clock) = (self.in_turn.next_id(), self.sent, self.clock);
-        let fixed = self.exact.get_mut().map(|exact| std::mem::take(exact).ring.into_unsettled());
-        let mut open: Vec<_> = self.in_turn.into_unsettled().chain(fixed.into_iter().flatten()).collect();
+        let Exact { ring, maybe_sent, .. } = self.exact.get_mut().map(std::mem::take).unwrap_or_default();
+        let mut open: Vec<_> = self.in_turn.into_unsettled().chain(ring.into_unsettled()).collect();
         open.sort_by_key(|(_, slot)| std::cmp::Reverse(clock.wrapping_sub(slot.order)));
         let packets = open.into_iter().map(|(packet_id, slot)| {
             let Slot { number, stage, qos, what, .. } = slot;
             Earlier { packet_id, number, stage, qos, what }
         });
-        (next, sent, packets.collect())
+        (next, sent, packets.collect(), maybe_sent)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -313,6 +335,8 @@ impl<D: Domain> Inflight<D> {
 
     pub(crate) fn shrink(&mut self) {
         self.in_turn.shrink();
-        self.exact.release_if(|exact| exact.ring.is_empty() && exact.releasing.is_empty());
+        self.exact.release_if(|Exact { ring, releasing, maybe_sent }| {
+            ring.is_empty() && releasing.is_empty() && maybe_sent.is_empty()
+        });
     }
 }

@@ -18,8 +18,9 @@
 //!   connections and, for a durable session ([`SessionConfig::durable`]), over the loss of this memory: each step that
 //!   must not be forgotten is an effect whose answer the next packet waits for. In: [`Output::Publish`] before PUBREC,
 //!   [`Output::Complete`] before PUBCOMP. Out: [`Output::Release`] before PUBREL, [`Output::Delivered`] after
-//!   PUBCOMP. What the server stored with them makes [`Parked::recovered`]. Packet ids of QoS 2 messages follow from
-//!   their positions, so that they need not be stored.
+//!   PUBCOMP. What the server stored with them makes [`Parked::recovered`], and what may have gone out
+//!   besides is said with [`Parked::maybe_sent`]. Packet ids of QoS 2 messages follow from their positions, so that they
+//!   need not be stored.
 //! * Between two connections a session is [`Parked`]. The server may drop it: then, for a durable session,
 //!   [`Parked::recovered`] takes its place, and a session that begins without either begins anew (the client is told
 //!   so: Session Present 0).

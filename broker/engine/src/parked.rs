@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use parlance_mqtt::{PacketId, QoS};
 
 use crate::Domain;
-use crate::inflight::{Inflight, Stage};
+use crate::inflight::{Inflight, MaybeSent, Stage};
+use crate::lazy::Lazy;
 
 /// What is left of a session when its connection is gone: what was sent and is not settled, which QoS 2 publishes
 /// the client has not released, and the next packet id. Messages are kept as positions (they are read again),
@@ -19,8 +20,37 @@ pub struct Parked<D: Domain> {
     pub(crate) in_flight: Box<[ParkedPacket<D>]>,
     /// Notes with QoS 1 or 2 that were not sent yet.
     pub(crate) notes: Box<[(D::Note, QoS)]>,
+    /// What only QoS 2 needs.
+    pub(crate) exact: Lazy<ParkedExact<D::Conversation>>,
+}
+
+/// What is kept of QoS 2 beside packets in flight.
+pub(crate) struct ParkedExact<C> {
     /// QoS 2 publishes of the client that it has not released.
     pub(crate) received: Box<[PacketId]>,
+    /// What an earlier process may have sent besides.
+    pub(crate) maybe_sent: MaybeSent<C>,
+}
+
+impl<C> Default for ParkedExact<C> {
+    fn default() -> Self {
+        Self { received: Box::default(), maybe_sent: MaybeSent::default() }
+    }
+}
+
+impl<C: Copy + Eq> ParkedExact<C> {
+    /// Without a word of memory for nothing.
+    pub(crate) fn lazy(self) -> Lazy<Self> {
+        let mut lazy = Lazy::new();
+        if !self.is_empty() {
+            *lazy.made() = self;
+        }
+        lazy
+    }
+
+    fn is_empty(&self) -> bool {
+        self.received.is_empty() && self.maybe_sent.is_empty()
+    }
 }
 
 /// A packet that was sent and is not settled.
@@ -71,10 +101,13 @@ impl<D: Domain> Parked<D> {
     ///
     /// `packets` must hold the messages that the device is owed from its stored cursor on without a hole: at least
     /// `2 × send_window` of them, for the greatest window that the session can have had, and all up to the last that
-    /// is `released` (the stored cursor may lie far behind what the client has). More cannot have been sent. Those
-    /// that were not are sent with DUP all the same, and those with QoS 1 under new ids; QoS 2 messages have the ids
-    /// they had. Of messages that are [`POSITIONS_PER_ID`] or more apart only the first can have been in flight,
-    /// unless a later one is released.
+    /// is `released` (the stored cursor may lie far behind what the client has). Those that were not sent are sent with
+    /// DUP all the same, and those with QoS 1 under new ids; QoS 2 messages have the ids they had. Of messages that are
+    /// [`POSITIONS_PER_ID`] or more apart only the first can have been in flight, unless a later one is released.
+    ///
+    /// More can have been sent where the stored cursor is older than the process: over what was acknowledged with
+    /// QoS 1, had expired or was too large it moves without a step that is stored before the next packet leaves. Say
+    /// so with [`maybe_sent`](Self::maybe_sent).
     pub fn recovered(received: Vec<PacketId>, packets: Vec<Recovered<D::Conversation>>) -> Self {
         let mut recovery = Recovery::new(packets.len());
         for packet in packets {
@@ -90,8 +123,21 @@ impl<D: Domain> Parked<D> {
             sent: in_flight.len() as u32,
             in_flight: in_flight.into_boxed_slice(),
             notes: Box::default(),
-            received: received.into_boxed_slice(),
+            exact: ParkedExact { received: received.into_boxed_slice(), ..ParkedExact::default() }.lazy(),
         }
+    }
+
+    /// Messages of a conversation up to `seq` may have been sent by a process that is gone. It belongs to
+    /// [`recovered`](Self::recovered): `seq` is the last that was stored while the lost connection was there.
+    ///
+    /// Those with QoS 2 are then not read from the log as new ones: they have DUP, and one that is given up (too large,
+    /// not allowed any more) is released with the client, which may hold its packet id and would take the message that
+    /// has the id [`POSITIONS_PER_ID`] later for this one. A page must not leave one of them out because it expired
+    /// (MQTT-4.3.3-7): [`Session::page`](crate::Session::page).
+    #[must_use]
+    pub fn maybe_sent(mut self, conversation: D::Conversation, seq: u64) -> Self {
+        self.exact.made().maybe_sent.add(conversation, seq);
+        self
     }
 
     /// The notes with QoS 1 or 2 that another client may be given in place of this one, in their order: those that were
@@ -105,10 +151,11 @@ impl<D: Domain> Parked<D> {
         sent.chain(self.notes.into_iter().map(|(note, _)| note))
     }
 
-    /// Whether nothing would be lost by forgetting it: no packet is in flight, no note is waiting, and no QoS 2
-    /// publish of the client waits for its release.
+    /// Whether nothing would be lost by forgetting it: no packet is in flight, no note is waiting, no QoS 2 publish of
+    /// the client waits for its release, and all that an earlier process may have sent was sent again.
     pub fn is_empty(&self) -> bool {
-        self.in_flight.is_empty() && self.notes.is_empty() && self.received.is_empty()
+        let exact_is_empty = self.exact.get().is_none_or(ParkedExact::is_empty);
+        self.in_flight.is_empty() && self.notes.is_empty() && exact_is_empty
     }
 
     /// Packets that were sent and are not settled.

@@ -267,6 +267,9 @@ impl<D: Domain> Session<D> {
     /// page with `head == after` says that the log has no more: the device is caught up, or, if something
     /// beyond was announced, the read is asked again a little later; that is also the answer when a read
     /// failed. An answer to no question is ignored.
+    ///
+    /// A QoS 2 message that [may have been sent](crate::Parked::maybe_sent) does not expire (MQTT-4.3.3-7): it is not
+    /// left out, and comes out with DUP.
     pub fn page(&mut self, conversation: D::Conversation, after: u64, entries: Vec<Entry<D>>, head: u64) {
         if !self.is_closed() && self.catch_up.page(conversation, after, entries, head) {
             self.retry_at = Some(self.clock + READ_RETRY_MS);
@@ -308,7 +311,7 @@ impl<D: Domain> Session<D> {
         let Some(packet_id) = packet_id else { return };
         let held = |slot: &Slot<D>| slot.earlier && slot.qos == QoS::ExactlyOnce;
         if self.inflight.get(packet_id).is_some_and(held) {
-            // It went out before, when the client took larger packets.
+            // It went out before, when the client took larger packets, or may have.
             self.abandon(packet_id);
         } else {
             self.settle(packet_id);
@@ -352,6 +355,7 @@ impl<D: Domain> Session<D> {
     /// Drops the conversations of which the device has everything, and gives memory back. The server tracks
     /// them again when the next message is announced. Returns how many were dropped.
     pub fn forget_idle(&mut self) -> usize {
+        self.inflight.settle_doubt(|conversation| self.catch_up.sent(conversation));
         let dropped = self.catch_up.forget_idle();
         self.shrink();
         dropped

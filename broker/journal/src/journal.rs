@@ -4,16 +4,13 @@ use std::{
     collections::VecDeque,
     error::Error,
     fmt,
-    fs::{self, File, OpenOptions},
     io::{self, IoSlice},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::{
-    disk::{Disk, FileSystem},
+    disk::{Disk, DiskFile, DiskFolder, FileSystem},
     error::{AppendError, JournalError},
     frame,
     name::SegmentName,
@@ -28,7 +25,7 @@ const ZEROS: &[u8] = &[0; PAGE_BYTES as usize];
 pub struct Journal {
     folder: PathBuf,
     /// Holds the lock, and syncs names.
-    folder_file: File,
+    folder_file: Box<dyn DiskFolder>,
     options: JournalOptions,
     disk: Arc<dyn Disk>,
     /// Oldest first. The last one is being written while `active` is there.
@@ -42,7 +39,7 @@ pub struct Journal {
 
 /// The segment that is being written.
 struct Active {
-    file: File,
+    file: Box<dyn DiskFile>,
     generation: u64,
     offset: u64,
     capacity: u64,
@@ -80,13 +77,37 @@ impl Journal {
         folder: &Path,
         options: JournalOptions,
         from: u64,
+        replay: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(Self, Recovery), JournalError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self::open_on(Arc::new(FileSystem), folder, options, from, replay)
+    }
+
+    /// The same on a disk of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Journal::open`].
+    pub fn open_on<E>(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        options: JournalOptions,
+        from: u64,
         mut replay: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(Self, Recovery), JournalError>
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let replay: Replay<'_> = &mut |position, payload| replay(position, payload).map_err(Into::into);
-        Self::open_on(Arc::new(FileSystem), folder, options, from, replay)
+        let (mut segments, mut journal) = Self::prepare(disk, folder, options)?;
+        let (last, recovery) = recover::recover(&*journal.disk, &mut segments, from, replay)?;
+        journal.next_sequence = segments.last().map_or(1, |newest| newest.name.sequence + 1);
+        journal.segments = segments.into();
+        journal.last = last;
+        journal.spares.refill();
+        Ok((journal, recovery))
     }
 
     /// Begins an empty journal whose first batch gets the position `after + 1`: for a store whose journal is lost.
@@ -104,22 +125,6 @@ impl Journal {
         Ok(journal)
     }
 
-    pub(crate) fn open_on(
-        disk: Arc<dyn Disk>,
-        folder: &Path,
-        options: JournalOptions,
-        from: u64,
-        replay: Replay<'_>,
-    ) -> Result<(Self, Recovery), JournalError> {
-        let (mut segments, mut journal) = Self::prepare(disk, folder, options)?;
-        let (last, recovery) = recover::recover(&*journal.disk, &mut segments, from, replay)?;
-        journal.next_sequence = segments.last().map_or(1, |newest| newest.name.sequence + 1);
-        journal.segments = segments.into();
-        journal.last = last;
-        journal.spares.refill();
-        Ok((journal, recovery))
-    }
-
     /// Locks and lists the folder.
     fn prepare(
         disk: Arc<dyn Disk>,
@@ -128,18 +133,14 @@ impl Journal {
     ) -> Result<(Vec<Segment>, Self), JournalError> {
         options.validate()?;
         let at = || JournalError::at(folder);
-        fs::create_dir_all(folder).map_err(at())?;
-        let folder_file = File::open(folder).map_err(at())?;
-        flock(&folder_file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => JournalError::Locked(folder.to_owned()),
-            error => at()(error.into()),
+        let folder_file = disk.take_folder(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => JournalError::Locked(folder.to_owned()),
+            _ => at()(error),
         })?;
-        let Listing { segments, spares } = recover::list(folder)?;
+        let Listing { segments, spares } = recover::list(&*disk, folder)?;
         // A name that is only in memory must not be relied on.
-        disk.sync_folder(&folder_file).map_err(at())?;
-        let spares =
-            Spares::new(Arc::clone(&disk), folder, options.segment_bytes, options.segments_spare_max, spares)
-                .map_err(at())?;
+        folder_file.sync().map_err(at())?;
+        let spares = Spares::new(Arc::clone(&disk), folder, &options, spares).map_err(at())?;
         let journal = Self {
             folder: folder.to_owned(),
             folder_file,
@@ -186,8 +187,8 @@ impl Journal {
         let (Some(active), Some(newest)) = (&mut self.active, self.segments.back_mut()) else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        let written = write_frame(&*self.disk, active, self.last + 1, length, payload)
-            .and_then(|()| self.disk.sync_data(&active.file));
+        let written =
+            write_frame(active, self.last + 1, length, payload).and_then(|()| active.file.sync_data());
         if let Err(error) = written {
             tracing::error!(segment = %newest.path.display(), %error, "a batch failed; its segment is left");
             newest.suspect = true;
@@ -220,10 +221,10 @@ impl Journal {
         // An empty newest segment is begun anew: other name, other generation.
         self.segments.pop_back_if(|newest| newest.path == source);
         let segment = Segment { name, path, bytes, empty: true, suspect: false };
-        let opened = OpenOptions::new().write(true).open(&segment.path);
+        let opened = self.disk.open(&segment.path);
         self.segments.push_back(segment);
         let file = opened?;
-        self.disk.sync_folder(&self.folder_file)?;
+        self.folder_file.sync()?;
         self.forget_superseded();
         self.active = Some(Active { file, generation: name.generation, offset: 0, capacity: bytes });
         self.stats.rotations += 1;
@@ -286,13 +287,7 @@ impl Journal {
     }
 }
 
-fn write_frame(
-    disk: &dyn Disk,
-    active: &Active,
-    position: u64,
-    length: usize,
-    payload: &[IoSlice<'_>],
-) -> io::Result<()> {
+fn write_frame(active: &Active, position: u64, length: usize, payload: &[IoSlice<'_>]) -> io::Result<()> {
     let announced = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
     let header = frame::header(announced, position, active.generation, payload);
     // Filling the page spares the kernel from reading what a recycled file had there.
@@ -302,7 +297,7 @@ fn write_frame(
     slices.push(IoSlice::new(&header));
     slices.extend_from_slice(payload);
     slices.push(IoSlice::new(&ZEROS[..fill]));
-    disk.write_at(&active.file, active.offset, &mut slices)
+    active.file.write_at(active.offset, &mut slices)
 }
 
 impl fmt::Debug for Journal {

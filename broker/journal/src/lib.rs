@@ -63,6 +63,7 @@ mod recover;
 mod scan;
 mod spares;
 
+pub use disk::{Disk, DiskFile, DiskFolder, FileSystem};
 pub use error::{AppendError, JournalError};
 pub use journal::{Journal, Stats};
 pub use options::JournalOptions;

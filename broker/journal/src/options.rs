@@ -19,11 +19,13 @@ pub struct JournalOptions {
     /// The largest payload of one batch, less than 1 GiB. A batch that does not fit `segment_bytes` gets a file of
     /// its own size, which is made when it is needed and not kept.
     pub batch_bytes_max: usize,
+    /// A thread makes the next file while the present one fills. Without it, the append that needs a file makes it.
+    pub prepare_ahead: bool,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { segment_bytes: 32 << 20, segments_spare_max: 8, batch_bytes_max: 8 << 20 }
+        Self { segment_bytes: 32 << 20, segments_spare_max: 8, batch_bytes_max: 8 << 20, prepare_ahead: true }
     }
 }
 

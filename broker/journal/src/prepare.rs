@@ -1,7 +1,7 @@
 //! The one thread of the journal: it makes the next file while the current segment fills.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -100,8 +100,8 @@ impl Drop for Preparer {
 }
 
 /// Removes what a crash left unfinished.
-pub(crate) fn sweep(path: &Path) {
-    if let Err(error) = fs::remove_file(path) {
+pub(crate) fn sweep(disk: &dyn Disk, path: &Path) {
+    if let Err(error) = disk.remove(path) {
         tracing::warn!(path = %path.display(), %error, "an unfinished journal file could not be removed");
     }
 }

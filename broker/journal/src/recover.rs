@@ -2,13 +2,12 @@
 
 use std::{
     error::Error,
-    fs::{self, File, OpenOptions},
-    io::{IoSlice, Read as _},
+    io::IoSlice,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    disk::Disk,
+    disk::{Disk, DiskFile},
     error::JournalError,
     frame::Frame,
     name::{self, Kind, SegmentName},
@@ -55,27 +54,33 @@ pub(crate) struct Segment {
     pub(crate) suspect: bool,
 }
 
+/// A file that waits to become a segment.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) number: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
 /// The files of the folder.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// Oldest first.
     pub(crate) segments: Vec<Segment>,
-    pub(crate) spares: Vec<(u64, PathBuf)>,
+    pub(crate) spares: Vec<Spare>,
 }
 
 /// Lists the folder and removes what is unfinished. Files that are not the journal's are left alone.
-pub(crate) fn list(folder: &Path) -> Result<Listing, JournalError> {
+pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> Result<Listing, JournalError> {
     let mut listing = Listing::default();
-    for entry in fs::read_dir(folder).map_err(JournalError::at(folder))? {
-        let entry = entry.map_err(JournalError::at(folder))?;
-        let path = entry.path();
-        match name::classify(&entry.file_name().to_string_lossy()) {
+    for (file, bytes) in disk.list(folder).map_err(JournalError::at(folder))? {
+        let path = folder.join(&file);
+        match name::classify(&file) {
             Kind::Segment(name) => {
-                let bytes = entry.metadata().map_err(JournalError::at(&path))?.len();
                 listing.segments.push(Segment { name, path, bytes, empty: true, suspect: false });
             }
-            Kind::Spare(number) => listing.spares.push((number, path)),
-            Kind::Unfinished => prepare::sweep(&path),
+            Kind::Spare(number) => listing.spares.push(Spare { number, path, bytes }),
+            Kind::Unfinished => prepare::sweep(disk, &path),
             Kind::Foreign => tracing::warn!(path = %path.display(), "not a file of the journal; ignored"),
         }
     }
@@ -110,13 +115,13 @@ pub(crate) fn recover(
             segment.empty = false; // not read: nobody needs it
             continue;
         }
-        let file = read(segment, &mut bytes)?;
+        let file = read(disk, segment, &mut bytes)?;
         let found = scan(&bytes, segment.name.base, segment.name.generation, limit);
         segment.empty = found.frames.is_empty();
         last = found.frames.last().map_or(segment.name.base - 1, |frame| frame.position);
         if limit.is_none() {
             if let Some(frame) = found.frames.last() {
-                secure(disk, &file, &bytes, frame).map_err(JournalError::at(&segment.path))?;
+                secure(&*file, &bytes, frame).map_err(JournalError::at(&segment.path))?;
             }
             report_torn(segment, found.torn_bytes, last);
             recovery.torn_bytes = found.torn_bytes;
@@ -134,21 +139,21 @@ pub(crate) fn recover(
     if from > last { Err(JournalError::Behind { from, last }) } else { Ok((last, recovery)) }
 }
 
-fn read(segment: &Segment, bytes: &mut Vec<u8>) -> Result<File, JournalError> {
+fn read(disk: &dyn Disk, segment: &Segment, bytes: &mut Vec<u8>) -> Result<Box<dyn DiskFile>, JournalError> {
     let at = || JournalError::at(&segment.path);
-    let mut file = OpenOptions::new().read(true).write(true).open(&segment.path).map_err(at())?;
+    let mut file = disk.open(&segment.path).map_err(at())?;
     bytes.clear();
-    file.read_to_end(bytes).map_err(at())?;
+    file.read(bytes).map_err(at())?;
     Ok(file)
 }
 
 /// Makes the last frame durable. It may be in the page cache only: its writer was killed before the sync, or the
 /// sync failed and the kernel calls the page clean. Writing the same bytes again makes the page dirty, and changes
 /// nothing on disk if they were already there.
-fn secure(disk: &dyn Disk, file: &File, bytes: &[u8], frame: &Frame) -> std::io::Result<()> {
+fn secure(file: &dyn DiskFile, bytes: &[u8], frame: &Frame) -> std::io::Result<()> {
     let written = &bytes[frame.start..frame.payload.end];
-    disk.write_at(file, frame.start as u64, &mut [IoSlice::new(written)])?;
-    disk.sync_data(file)
+    file.write_at(frame.start as u64, &mut [IoSlice::new(written)])?;
+    file.sync_data()
 }
 
 fn report_torn(segment: &Segment, torn_bytes: u64, last: u64) {

@@ -9,7 +9,9 @@ use std::{
 use crate::{
     disk::Disk,
     name,
+    options::JournalOptions,
     prepare::{Preparer, prepare},
+    recover::Spare,
 };
 
 pub(crate) struct Spares {
@@ -19,7 +21,8 @@ pub(crate) struct Spares {
     files_max: usize,
     next_number: u64,
     ready: Vec<PathBuf>,
-    preparer: Preparer,
+    /// `None`: a file is made when it is needed.
+    preparer: Option<Preparer>,
     /// How often an append had to make its file itself or wait for it.
     pub(crate) waits: u64,
 }
@@ -28,12 +31,12 @@ impl Spares {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
         folder: &Path,
-        file_bytes: u64,
-        files_max: usize,
-        found: Vec<(u64, PathBuf)>,
+        options: &JournalOptions,
+        found: Vec<Spare>,
     ) -> io::Result<Self> {
-        let preparer = Preparer::start(Arc::clone(&disk), folder, file_bytes)?;
-        let next_number = found.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+        let (file_bytes, files_max) = (options.segment_bytes, options.segments_spare_max);
+        let preparer = options.prepare_ahead.then(|| Preparer::start(Arc::clone(&disk), folder, file_bytes));
+        let next_number = found.iter().map(|spare| spare.number + 1).max().unwrap_or(0);
         let mut spares = Self {
             disk,
             folder: folder.to_owned(),
@@ -41,15 +44,15 @@ impl Spares {
             files_max,
             next_number,
             ready: Vec::new(),
-            preparer,
+            preparer: preparer.transpose()?,
             waits: 0,
         };
-        for (_, path) in found {
+        for spare in found {
             // The size may have been configured anew since.
-            if spares.ready.len() < files_max && path.metadata()?.len() == file_bytes {
-                spares.ready.push(path);
+            if spares.ready.len() < files_max && spare.bytes == file_bytes {
+                spares.ready.push(spare.path);
             } else {
-                spares.disk.remove(&path)?;
+                spares.disk.remove(&spare.path)?;
             }
         }
         Ok(spares)
@@ -61,9 +64,12 @@ impl Spares {
 
     /// Has a file made in the background, if none is ready or under way.
     pub(crate) fn refill(&mut self) {
-        if self.ready.is_empty() && !self.preparer.is_pending() {
-            let number = self.number();
-            self.preparer.request(number);
+        let number = self.next_number + 1;
+        if let Some(preparer) = self.preparer.as_mut().filter(|preparer| !preparer.is_pending())
+            && self.ready.is_empty()
+        {
+            self.next_number = number;
+            preparer.request(number);
         }
     }
 
@@ -75,9 +81,12 @@ impl Spares {
         if let Some(path) = self.ready.pop() {
             return Ok(path);
         }
-        let made = self.preparer.finished().or_else(|| {
-            self.waits += 1;
-            self.preparer.wait()
+        let waits = &mut self.waits;
+        let made = self.preparer.as_mut().and_then(|preparer| {
+            preparer.finished().or_else(|| {
+                *waits += 1;
+                preparer.wait()
+            })
         });
         match made {
             Some(Ok(path)) => return Ok(path),

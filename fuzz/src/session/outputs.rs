@@ -137,10 +137,7 @@ impl World {
             Open { carried, qos, stage: Stage::Published, live: true, forgotten: false, unknown: false },
         );
         if let Some(before) = before {
-            // Behind cursors that were not saved the server cannot know what it sent: the same id says the same.
-            let marked = dup || before.unknown;
-            let again =
-                marked && !before.live && before.carried == carried && before.stage == Stage::Published;
+            let again = dup && !before.live && before.carried == carried && before.stage == Stage::Published;
             // Given up without a word, for its message is gone.
             let given_up =
                 self.setup.hostile && !before.live && (before.qos == QoS::AtLeastOnce || before.unknown);

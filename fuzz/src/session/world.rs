@@ -55,6 +55,8 @@ pub(super) struct World {
     pub(super) saved: [u64; CONVERSATIONS],
     /// Of the queue: what the client has, durably.
     pub(super) durably_released: HashSet<u64>,
+    /// Of the queue: up to here messages may have been sent by a process that is gone.
+    maybe_sent: u64,
     /// QoS 2 packet ids of the client that are stored, with the number of the publish.
     pub(super) kept: BTreeMap<PacketId, Option<u64>>,
     /// How often each publish of the client was stored.
@@ -108,6 +110,7 @@ impl World {
             cursors: bases,
             saved: bases,
             durably_released: HashSet::new(),
+            maybe_sent: 0,
             kept: BTreeMap::new(),
             stored: HashMap::new(),
             refused: HashSet::new(),
@@ -301,7 +304,14 @@ impl World {
         let head = self.head(conversation);
         let entries: Vec<_> = (after + 1..=head)
             .filter_map(|seq| {
-                let record = self.record(conversation, seq).filter(|record| !record.expired)?;
+                let record = self.record(conversation, seq)?;
+                // What was sent does not expire (MQTT-4.3.3-7), nor what may have been.
+                let sent = conversation == QUEUE
+                    && seq <= self.maybe_sent
+                    && record.channels.first().is_some_and(|it| self.setup.qos(it) == QoS::ExactlyOnce);
+                if record.expired && !sent {
+                    return None;
+                }
                 Some(Entry { seq, message: self.message(seq), channels: record.channels })
             })
             .take(if fails { 0 } else { limit.min(1 + cut) })
@@ -396,16 +406,20 @@ impl World {
         self.pump();
         self.lose_connection();
         self.cursors = self.saved;
-        let from = self.cursors[QUEUE];
-        let count = 2 * usize::from(self.setup.config.send_window);
+        let (from, head) = (self.cursors[QUEUE], self.head(QUEUE));
+        let window = 2 * u64::from(self.setup.config.send_window);
+        let released = self.durably_released.iter().max().copied().unwrap_or(0);
         // The rows of the queue, expired ones too: they may have been sent.
-        let rows = (from + 1..=self.head(QUEUE)).take(count).filter_map(|seq| {
+        let rows = (from + 1..=head.min(released.max(from + window))).filter_map(|seq| {
             let channel = self.record(QUEUE, seq)?.channels.first()?;
             let qos = self.setup.qos(channel);
             let released = self.durably_released.contains(&seq);
             Some(Recovered { conversation: QUEUE, seq, channel, qos, released })
         });
         let parked = Parked::recovered(self.kept.keys().copied().collect(), rows.collect());
+        // The cursors were saved at any time before, so that the rows may not be all.
+        let parked = parked.maybe_sent(QUEUE, head);
+        self.maybe_sent = head;
         self.session = Session::resume(parked, self.setup.config.clone(), self.now);
         self.open.retain(|_, open| {
             matches!(open.carried, Carried::Message { conversation: QUEUE, .. })

@@ -154,7 +154,9 @@ impl<D: Domain> Session<D> {
         let Delivery { conversation, seq, channel, message, qos } = delivery;
         let carried = What::Message { conversation, seq, channel };
         let packet_id = (qos != QoS::AtMostOnce).then(|| inflight.send(qos, carried));
-        Some(Output::Deliver { message, conversation, seq, channel, qos, packet_id, dup: false })
+        let slot = packet_id.and_then(|packet_id| inflight.get(packet_id));
+        let dup = slot.is_some_and(|slot| slot.earlier);
+        Some(Output::Deliver { message, conversation, seq, channel, qos, packet_id, dup })
     }
 
     fn poll_close(&mut self) -> Option<Output<D>> {

@@ -7,7 +7,7 @@ use crate::catch_up::CatchUp;
 use crate::inflight::{Earlier, Inflight, What};
 use crate::keep_alive::KeepAlive;
 use crate::lazy::Lazy;
-use crate::parked::{ParkedPacket, ParkedWhat};
+use crate::parked::{ParkedExact, ParkedPacket, ParkedWhat};
 use crate::received::Received;
 use crate::restore::Restore;
 use crate::{Channels, Domain, Millis, Parked, SessionConfig};
@@ -24,7 +24,8 @@ impl<D: Domain> Session<D> {
     /// The server tracks the conversations of the user as for a new session, and may untrack those that the
     /// user left meanwhile: [`restored`](Self::restored) with `None` has the same effect packet by packet.
     pub fn resume(parked: Parked<D>, config: SessionConfig, now: Millis) -> Self {
-        let Parked { next, sent, in_flight, notes, received } = parked;
+        let Parked { next, sent, in_flight, notes, mut exact } = parked;
+        let ParkedExact { received, maybe_sent } = exact.get_mut().map(std::mem::take).unwrap_or_default();
         let catch_up = resume_tracks(&in_flight, &config);
         let packets = in_flight.into_iter().map(|packet| {
             let ParkedPacket { packet_id, number, stage, qos, what } = packet;
@@ -37,7 +38,8 @@ impl<D: Domain> Session<D> {
             };
             Earlier { packet_id, number, stage, qos, what }
         });
-        let mut session = Self::with_window(config, now, Inflight::resume(packets.collect(), next, sent));
+        let mut session =
+            Self::with_window(config, now, Inflight::resume(packets.collect(), next, sent, maybe_sent));
         session.catch_up = catch_up;
         session.restore = Restore::of(&session.inflight).map(Box::new);
         session.resumed = true;
@@ -76,8 +78,9 @@ impl<D: Domain> Session<D> {
     /// Takes the session off its connection. Finish the poll round first, or cursors that moved are told late
     /// (messages come twice).
     pub fn park(self) -> Parked<D> {
-        let Self { inflight, catch_up, notes, received, .. } = self;
-        let (next, sent, packets) = inflight.into_parts();
+        let Self { mut inflight, catch_up, notes, received, .. } = self;
+        inflight.settle_doubt(|conversation| catch_up.sent(conversation));
+        let (next, sent, packets, maybe_sent) = inflight.into_parts();
         let in_flight = packets.into_iter().filter_map(|packet| {
             let Earlier { packet_id, number, stage, qos, what } = packet;
             let what = match what {
@@ -99,7 +102,7 @@ impl<D: Domain> Session<D> {
             sent,
             in_flight: in_flight.collect(),
             notes: notes.into_iter().filter(|(_, qos)| *qos != QoS::AtMostOnce).collect(),
-            received: received.into_kept(),
+            exact: ParkedExact { received: received.into_kept(), maybe_sent }.lazy(),
         }
     }
 }

@@ -250,6 +250,48 @@ fn nothing_that_was_stored_is_an_empty_session() {
     assert!(!Parked::<Numbers>::recovered(vec![id(1)], Vec::new()).is_empty());
 }
 
+/// The stored cursor was behind by more than is recovered: the client may hold the ids of messages that are then read from
+/// the log. They are redeliveries (MQTT-3.3.1-1), and what is given up of them is released, or the message that has the id
+/// next would be taken for it (MQTT-4.3.3-10). Found by the fuzz target `session`.
+#[test]
+fn what_may_have_been_sent_is_not_new() {
+    let packets = vec![row(1, QoS::AtLeastOnce, false)];
+    let mut session = resume(Parked::recovered(Vec::new(), packets).maybe_sent(1, 4));
+    session.track(1, 0, 5);
+    round(&mut session);
+    session.restored(vec![Some(1001)]);
+    session.page(1, 1, entries(1, 2..=5), 5);
+    assert_eq!(story(&mut session)[..2], ["1001 QoS 1 id 1 again", "1002 QoS 2 id 32770 again"]);
+    session.undeliverable(Some(id(32_770)));
+    assert_eq!(story(&mut session), ["PUBREL 32770 0x92"]);
+    say(&mut session, [puback(1), pubcomp(32_770)]);
+    assert_eq!((session.in_flight(), session.counters().unknown_acks), (2, 0));
+    let told = story(&mut session);
+    assert_eq!(told, ["1005 QoS 2 id 32773", "Delivered(1/2)"], "nothing is known of what came after");
+}
+
+#[test]
+fn what_may_have_been_sent_is_known_on_the_next_connection() {
+    let old =
+        resume(Parked::recovered(Vec::new(), Vec::new()).maybe_sent(1, 2).maybe_sent(2, 9).maybe_sent(1, 1));
+    let parked = old.park();
+    assert!(!parked.is_empty(), "it must not be forgotten");
+    let mut session = resume(parked);
+    session.track(1, 0, 3);
+    round(&mut session);
+    session.page(1, 0, entries(1, 1..=2), 3);
+    assert_eq!(story(&mut session)[..2], ["1001 QoS 2 id 32769 again", "1002 QoS 2 id 32770 again"]);
+    for packet_id in [32_769, 32_770] {
+        say(&mut session, [pubrec(packet_id)]);
+        session.released(id(packet_id));
+        say(&mut session, [pubcomp(packet_id)]);
+    }
+    round(&mut session);
+    session.track(2, 9, 9);
+    session.forget_idle();
+    assert!(session.park().is_empty(), "there is no doubt left");
+}
+
 /// Of two entries with one packet id the second cannot have been sent, nor what comes after it.
 #[test]
 fn entries_with_one_id_are_not_recovered_twice() {

@@ -7,10 +7,10 @@ use std::{
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicBool},
 };
 
-use crate::disk::{Disk, FileSystem};
+use crate::disk::{Disk, DiskFile, DiskFolder, FileSystem};
 
 const SECTOR: usize = 512;
 
@@ -75,7 +75,9 @@ impl State {
     }
 }
 
-pub(super) struct FaultDisk {
+pub(super) struct FaultDisk(Arc<Shared>);
+
+struct Shared {
     folder: PathBuf,
     state: Mutex<State>,
 }
@@ -83,8 +85,8 @@ pub(super) struct FaultDisk {
 impl FaultDisk {
     /// Takes the folder as it is for durable.
     pub(super) fn new(folder: &Path, seed: u64) -> Self {
-        let disk =
-            Self { folder: folder.to_owned(), state: Mutex::new(State { random: seed, ..State::default() }) };
+        let state = Mutex::new(State { random: seed, ..State::default() });
+        let disk = Shared { folder: folder.to_owned(), state };
         let names = disk.present_names();
         let mut state = disk.state();
         for (name, inode) in &names {
@@ -93,20 +95,20 @@ impl FaultDisk {
         }
         state.names = names;
         drop(state);
-        disk
+        Self(Arc::new(disk))
     }
 
     pub(super) fn inject(&self, fault: Fault) {
-        self.state().fault = Some(fault);
+        self.0.state().fault = Some(fault);
     }
 
     pub(super) fn heal(&self) {
-        self.state().fault = None;
+        self.0.state().fault = None;
     }
 
     /// Leaves in `target` what a power cut leaves here.
     pub(super) fn cut_power(&self, target: &Path) {
-        let mut state = self.state();
+        let mut state = self.0.state();
         let mut names = state.names.clone();
         for pending in std::mem::take(&mut state.pending_names) {
             if !state.chance() {
@@ -114,15 +116,17 @@ impl FaultDisk {
             }
             names = pending;
         }
-        for (name, inode) in self.present_names() {
-            let contents = fs::read(self.folder.join(name)).unwrap();
+        for (name, inode) in self.0.present_names() {
+            let contents = fs::read(self.0.folder.join(name)).unwrap();
             state.write_back(inode, &contents, false);
         }
         for (name, inode) in names {
             fs::write(target.join(name), state.durable.get(&inode).cloned().unwrap_or_default()).unwrap();
         }
     }
+}
 
+impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -143,10 +147,18 @@ impl FaultDisk {
 }
 
 impl Disk for FaultDisk {
+    fn take_folder(&self, folder: &Path) -> io::Result<Box<dyn DiskFolder>> {
+        Ok(Box::new(FaultFolder { disk: self.0.clone(), _taken: FileSystem.take_folder(folder)? }))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, u64)>> {
+        FileSystem.list(folder)
+    }
+
     fn create_zeroed(&self, path: &Path, bytes: u64, _: &AtomicBool) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.0.state();
         let file = File::create_new(path)?;
-        self.names_changed(&mut state);
+        self.0.names_changed(&mut state);
         if state.fault == Some(Fault::Full) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -156,8 +168,62 @@ impl Disk for FaultDisk {
         Ok(())
     }
 
-    fn write_at(&self, file: &File, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let mut state = self.state();
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = File::options().read(true).write(true).open(path)?;
+        Ok(Box::new(FaultFile { disk: self.0.clone(), file }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.state();
+        if state.fails(Fault::Rename) {
+            return Err(io::Error::other("injected: rename"));
+        }
+        FileSystem.rename(from, to)?;
+        self.0.names_changed(&mut state);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.0.state();
+        FileSystem.remove(path)?;
+        self.0.names_changed(&mut state);
+        Ok(())
+    }
+
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        FileSystem.free_bytes(folder)
+    }
+}
+
+struct FaultFolder {
+    disk: Arc<Shared>,
+    _taken: Box<dyn DiskFolder>,
+}
+
+impl DiskFolder for FaultFolder {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        if state.fails(Fault::SyncFolder) {
+            return Err(io::Error::other("injected: folder sync"));
+        }
+        state.names = self.disk.present_names();
+        state.pending_names.clear();
+        Ok(())
+    }
+}
+
+struct FaultFile {
+    disk: Arc<Shared>,
+    file: File,
+}
+
+impl DiskFile for FaultFile {
+    fn read(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
+        DiskFile::read(&mut self.file, into)
+    }
+
+    fn write_at(&self, offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut state = self.disk.state();
         let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let refused = match state.fault {
             Some(Fault::Write(down)) => {
@@ -167,46 +233,19 @@ impl Disk for FaultDisk {
             }
             _ => false,
         };
-        file.write_all_at(&bytes, offset)?;
+        self.file.write_all_at(&bytes, offset)?;
         let range = offset as usize..offset as usize + bytes.len();
-        state.dirty.entry(file.metadata()?.ino()).or_default().push(range);
+        state.dirty.entry(self.file.metadata()?.ino()).or_default().push(range);
         if refused { Err(io::Error::other("injected: write")) } else { Ok(()) }
     }
 
-    fn sync_data(&self, file: &File) -> io::Result<()> {
-        let mut state = self.state();
-        let inode = file.metadata()?.ino();
-        let name = self.present_names().into_iter().find(|(_, found)| *found == inode).unwrap().0;
-        let contents = fs::read(self.folder.join(name))?;
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let inode = self.file.metadata()?.ino();
+        let name = self.disk.present_names().into_iter().find(|(_, found)| *found == inode).unwrap().0;
+        let contents = fs::read(self.disk.folder.join(name))?;
         let failed = state.fails(Fault::Sync);
         state.write_back(inode, &contents, !failed);
         if failed { Err(io::Error::other("injected: sync")) } else { Ok(()) }
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        if state.fails(Fault::Rename) {
-            return Err(io::Error::other("injected: rename"));
-        }
-        FileSystem.rename(from, to)?;
-        self.names_changed(&mut state);
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        FileSystem.remove(path)?;
-        self.names_changed(&mut state);
-        Ok(())
-    }
-
-    fn sync_folder(&self, _: &File) -> io::Result<()> {
-        let mut state = self.state();
-        if state.fails(Fault::SyncFolder) {
-            return Err(io::Error::other("injected: folder sync"));
-        }
-        state.names = self.present_names();
-        state.pending_names.clear();
-        Ok(())
     }
 }

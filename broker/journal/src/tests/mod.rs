@@ -7,7 +7,6 @@ mod model;
 
 use std::{
     convert::Infallible,
-    error::Error,
     fs,
     io::IoSlice,
     path::{Path, PathBuf},
@@ -17,7 +16,12 @@ use crate::{AppendError, Journal, JournalError, JournalOptions, Recovery};
 
 /// Small segments, so that every test sees several.
 fn options() -> JournalOptions {
-    JournalOptions { segment_bytes: 64 << 10, segments_spare_max: 2, batch_bytes_max: 100 << 10 }
+    JournalOptions {
+        segment_bytes: 64 << 10,
+        segments_spare_max: 2,
+        batch_bytes_max: 100 << 10,
+        prepare_ahead: true,
+    }
 }
 
 type Batches = Vec<(u64, Vec<u8>)>;
@@ -53,8 +57,4 @@ fn copy(from: &Path, to: &Path) {
     for file in files(from, "") {
         fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
     }
-}
-
-fn boxed(error: Infallible) -> Box<dyn Error + Send + Sync> {
-    match error {}
 }

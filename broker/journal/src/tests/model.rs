@@ -81,9 +81,9 @@ impl World {
             self.folder.path(),
             options(),
             self.from,
-            &mut |position, payload| {
+            |position, payload| {
                 seen.insert(position, payload.to_vec());
-                Ok::<(), Infallible>(()).map_err(boxed)
+                Ok::<(), Infallible>(())
             },
         )
         .unwrap();

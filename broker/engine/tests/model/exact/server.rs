@@ -39,14 +39,6 @@ enum Task {
     Complete { connection: u32, packet_id: PacketId },
 }
 
-/// A message that has a packet id.
-#[derive(Clone, Copy)]
-struct Given {
-    seq: u64,
-    /// How often the session had been recovered from what is stored when it was sent.
-    life: u32,
-}
-
 struct Link {
     session: Session<Queue>,
     wire: VecDeque<Said>,
@@ -73,10 +65,10 @@ pub(super) struct Server {
     tasks: VecDeque<Task>,
     // What the model remembers:
     connection: u32,
-    life: u32,
     head: u64,
     enqueued: Vec<(u64, bool)>,
-    given: HashMap<PacketId, Given>,
+    /// Packet ids of messages that are not settled.
+    given: HashMap<PacketId, u64>,
     /// Messages whose PUBREL was sent.
     pubrel_sent: BTreeSet<u64>,
     seen: BTreeSet<&'static str>,
@@ -117,7 +109,6 @@ impl Server {
             link: None,
             tasks: VecDeque::new(),
             connection: 0,
-            life: 0,
             head: 0,
             enqueued: Vec::new(),
             given: HashMap::new(),
@@ -238,7 +229,6 @@ impl Server {
         let parked = match self.parked.take() {
             Some(parked) => parked,
             None => {
-                self.life += 1;
                 // Ids in turn are not stored.
                 self.given.retain(|packet_id, _| packet_id.get() >= 32_768);
                 self.recovered()
@@ -264,7 +254,9 @@ impl Server {
             qos: qos_of(row.exact),
             released: row.released,
         });
-        Parked::recovered(self.received.iter().copied().collect(), packets.collect())
+        let received = self.received.iter().copied().collect();
+        // When the server went nobody wrote down how far it was.
+        Parked::recovered(received, packets.collect()).maybe_sent((), self.head)
     }
 
     fn lose_connection(&mut self) {
@@ -352,9 +344,9 @@ impl Server {
         let row = self.rows.get(&seq).expect("what is sent is stored");
         assert_eq!(qos, qos_of(row.exact));
         assert!(!self.pubrel_sent.contains(&seq), "MQTT-4.3.3-6: {seq} after its PUBREL");
-        if let Some(before) = self.given.insert(packet_id, Given { seq, life: self.life }) {
-            let same = before.seq == seq && (dup || before.life < self.life);
-            assert!(same, "MQTT-2.2.1-4: {packet_id} for {seq} while {} has it", before.seq);
+        if let Some(before) = self.given.insert(packet_id, seq) {
+            assert!(before == seq, "MQTT-2.2.1-4: {packet_id} for {seq} while {before} has it");
+            assert!(dup, "MQTT-3.3.1-1: {seq} again without DUP");
         }
         let link = self.link.as_mut().expect("it is connected");
         assert!(link.in_flight.insert(packet_id), "{packet_id} twice on one connection");
@@ -367,9 +359,9 @@ impl Server {
             assert_eq!(ack.reason, ReasonCode::Success, "every PUBREC is for a packet in flight");
             // After a crash it may be of a message that is settled, or was not known to be sent.
             if let Some(given) = self.given.get(&ack.packet_id) {
-                let row = self.rows.get(&given.seq).expect("what is in flight is stored");
-                assert!(row.released, "PUBREL of {} before the storage knows", given.seq);
-                self.pubrel_sent.insert(given.seq);
+                let row = self.rows.get(given).expect("what is in flight is stored");
+                assert!(row.released, "PUBREL of {given} before the storage knows");
+                self.pubrel_sent.insert(*given);
             }
         }
         self.link.as_mut().expect("it is connected").wire.push_back(Said::Packet(packet));
