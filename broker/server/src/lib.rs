@@ -24,6 +24,8 @@ mod reload;
 pub mod serve;
 pub mod session_domain;
 mod sessions;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod subscriptions;
 mod sys;
 pub mod topics;

@@ -13,6 +13,7 @@ use crate::{
     wills::Wills,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use parlance_journal::FileSystem;
 use parlance_mqtt::ReasonCode;
 use parlance_plugin_api::{
     access::AccessRules,
@@ -174,17 +175,35 @@ pub fn run(
         topics.clone(),
         ledger_options(&config),
     )?;
-    let services =
+    let mut services =
         plugins.services(&config, ledger.clone(), storage.vault.clone()).map_err(ServeError::Plugin)?;
+    storage.created.append(&mut services.created);
+    storage.created.extend(listen::make_development_certificates(&config)?);
+    let context = put_together(&config, ledger.clone(), hub, topics, storage.vault, services, metrics);
+    let routes = Routes::new(&context);
+    let listeners = listen::prepare(&routes, &config, listeners)?;
+    announce(&config, &listeners, fresh.then_some(&*data_dir), &storage.created);
+    let threads = Threads { ledger, threads };
+    serve(&context, routes, read, listeners, workers, threads)
+}
+
+/// The parts that everybody holds.
+pub(crate) fn put_together(
+    config: &Arc<Config>,
+    ledger: Arc<LedgerHandle>,
+    hub: Arc<Hub>,
+    topics: Arc<Topics>,
+    vault: Arc<dyn Vault>,
+    services: Services,
+    metrics: PrometheusHandle,
+) -> Arc<Context> {
     topics.set_directory(services.directory.clone());
     topics.set_access(services.access.clone());
-    storage.created.extend(services.created);
-    storage.created.extend(listen::make_development_certificates(&config)?);
-    let context = Arc::new(Context {
+    Arc::new(Context {
         admission: Arc::new(Admission::new(&config.limits, hub.inflight().clone())),
         config: config.clone(),
-        ledger: ledger.clone(),
-        vault: storage.vault,
+        ledger,
+        vault,
         directory: services.directory,
         authenticator: services.authenticator,
         accounts: services.accounts,
@@ -197,12 +216,7 @@ pub fn run(
         sys: Arc::default(),
         metrics,
         started_ms: now_ms(),
-    });
-    let routes = Routes::new(&context);
-    let listeners = listen::prepare(&routes, &config, listeners)?;
-    announce(&config, &listeners, fresh.then_some(&*data_dir), &storage.created);
-    let threads = Threads { ledger, threads };
-    serve(&context, routes, read, listeners, workers, threads)
+    })
 }
 
 fn metrics_handle() -> PrometheusHandle {
@@ -231,9 +245,11 @@ async fn upkeep(context: Arc<Context>) {
     }
 }
 
-fn ledger_options(config: &Config) -> LedgerOptions {
+pub(crate) fn ledger_options(config: &Config) -> LedgerOptions {
     LedgerOptions {
         data_dir: config.data_dir.clone(),
+        disk: Arc::new(FileSystem),
+        journal_prepares_ahead: true,
         journal_segment_bytes: config.store.journal_segment_bytes,
         queue_max: config.limits.ledger_queue_max,
         queue_bytes_max: config.limits.ledger_queue_bytes_max,
@@ -325,7 +341,7 @@ fn serve(
 }
 
 /// Says goodbye to everybody and finishes what was accepted.
-async fn stop(context: &Arc<Context>, ledger: &LedgerHandle) {
+pub(crate) async fn stop(context: &Arc<Context>, ledger: &LedgerHandle) {
     let peers = context.hub.close_all(ReasonCode::ServerShuttingDown, "the broker is shutting down");
     let goodbye_wait = Duration::from_millis(context.config.limits.stop_timeout_ms);
     let goodbyes = async {

@@ -26,8 +26,9 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Connections over a limit that are told so at the same time; more are closed without a word.
 const REFUSING_MAX: usize = 1_024;

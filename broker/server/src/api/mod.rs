@@ -117,6 +117,11 @@ async fn reading<T: Send + 'static>(
     read: impl FnOnce(&dyn View, &dyn Directory) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let (ledger, directory) = (context.ledger.clone(), context.directory.clone());
+    // A simulation has one thread.
+    #[cfg(feature = "simulation")]
+    if crate::simulation::now_ms().is_some() {
+        return read(&*ledger, &*directory);
+    }
     let task = tokio::task::spawn_blocking(move || read(&*ledger, &*directory));
     task.await.map_err(|_| ApiError::TaskEnded)?
 }

@@ -1,6 +1,7 @@
 //! The applier thread: takes filled runs from memory to the store, syncs it now and then, and watches the free space.
 
 use super::{Health, decider::Shared, overlay::Overlay};
+use parlance_journal::Disk;
 use parlance_plugin_api::store::{Position, StoreError};
 use std::{
     path::PathBuf,
@@ -9,11 +10,12 @@ use std::{
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// When runs are applied and the store is synced.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct ApplierOptions {
     /// A run this large is applied at once.
     pub(crate) run_bytes: usize,
@@ -25,10 +27,11 @@ pub(crate) struct ApplierOptions {
     pub(crate) min_free_bytes: u64,
     /// Where free space is looked up.
     pub(crate) data_dir: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
 }
 
 /// How often the thread looks around without being told to.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// How long a store or a journal that failed is left alone before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -60,10 +63,20 @@ impl Applier {
     pub(crate) fn run(mut self, nudges: &Receiver<()>) {
         // Until the decider is gone.
         while let Ok(()) | Err(RecvTimeoutError::Timeout) = nudges.recv_timeout(TICK) {
-            self.watch_space();
-            self.apply_if_due();
-            self.sync_if_due();
+            self.turn();
         }
+        self.finish();
+    }
+
+    /// Does what is due.
+    pub(crate) fn turn(&mut self) {
+        self.watch_space();
+        self.apply_if_due();
+        self.sync_if_due();
+    }
+
+    /// Applies everything and syncs.
+    pub(crate) fn finish(&mut self) {
         // Twice: the run that was frozen, and the one that filled behind it.
         self.apply();
         self.apply();
@@ -75,8 +88,8 @@ impl Applier {
             return;
         }
         self.last_look = Some(Instant::now());
-        let free = match rustix::fs::statvfs(&self.options.data_dir) {
-            Ok(space) => space.f_bavail.saturating_mul(space.f_frsize),
+        let free = match self.options.disk.free_bytes(&self.options.data_dir) {
+            Ok(free) => free,
             Err(error) => {
                 tracing::warn!(%error, "free space cannot be looked up");
                 return;

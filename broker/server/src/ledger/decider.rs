@@ -106,6 +106,15 @@ pub(super) struct Running {
     pub(super) broken: Option<LedgerError>,
 }
 
+/// What came of gathering a batch.
+pub(crate) enum Gathered {
+    Batch,
+    /// The ledger is to stop after it; who asked is told then.
+    Last(oneshot::Sender<()>),
+    /// Nobody can ask any more.
+    End,
+}
+
 pub(super) enum Answer {
     Sent(Done, Result<Published, SendRefusal>),
     Read(oneshot::Sender<Result<CursorRecord, SendRefusal>>, CursorRecord),
@@ -135,7 +144,7 @@ const OVERLAY_FULL_POLL: Duration = Duration::from_millis(2);
 
 impl Decider {
     #[allow(clippy::too_many_arguments)] // the parts of one thread, handed over once
-    pub(crate) fn new(
+    pub(super) fn new(
         view: OpenView,
         conversations: Conversations,
         free: Free,
@@ -167,58 +176,80 @@ impl Decider {
     /// Runs until told to stop, or until nobody can ask any more.
     pub(crate) fn run(mut self, mut queue: Queue) {
         loop {
-            let first = match self.free.rest() {
+            let first = match self.rest() {
                 None => queue.next(),
                 Some(rest) => queue.next_within(rest),
             };
-            self.refusal = self.wait_for_room();
-            // Time never runs backwards here, whatever the clock does.
-            self.now = self.now.max(now_ms());
-            // First: it reads, and what this batch writes is not in the view yet.
-            self.work();
-            let mut stop = match first {
-                Waited::Command(first) => self.decide(first),
-                Waited::Nothing => None,
-                Waited::End => return,
-            };
-            let mut commands = 1;
-            while stop.is_none()
-                && commands < self.limits.batch_commands_max
-                && self.running.batch.bytes() < self.limits.batch_bytes_max
-            {
-                let Some(command) = queue.try_next() else { break };
-                stop = self.decide(command);
-                commands += 1;
+            while !self.keeps_up() {
+                std::thread::sleep(OVERLAY_FULL_POLL);
             }
-            metrics::histogram!("parlance_batch_commands").record(commands as f64);
+            let stop = match self.gather(first, &mut queue) {
+                Gathered::Batch => None,
+                Gathered::Last(stopped) => Some(stopped),
+                Gathered::End => return,
+            };
             self.commit();
-            self.conversations.trim();
             if let Some(stopped) = stop {
-                self.shared.stopped.store(true, Ordering::Release);
-                drop(queue);
-                // Whoever asked to stop may have gone.
-                let _ = stopped.send(());
-                return;
+                return self.stop(queue, stopped);
             }
         }
     }
 
-    /// The overlay is bounded: when the applier does not keep up, deciding waits. Answers why nothing may be decided.
-    fn wait_for_room(&self) -> Option<LedgerError> {
-        loop {
-            if self.shared.low_space.load(Ordering::Acquire) {
-                return Some(LedgerError::Full);
-            }
-            let (active, frozen) = self.overlay.bytes();
-            if active + frozen < self.limits.overlay_bytes_max {
-                return None;
-            }
-            if self.shared.store_fails.load(Ordering::Acquire) {
-                return Some(LedgerError::Store("the store takes nothing, and memory is full".into()));
-            }
-            let _ = self.applier.try_send(());
-            std::thread::sleep(OVERLAY_FULL_POLL);
+    /// How long a command is waited for before other work is done; `None`: there is none.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        self.free.rest()
+    }
+
+    /// The overlay is bounded: when the applier does not keep up, deciding waits. Also looks why nothing may be decided.
+    pub(crate) fn keeps_up(&mut self) -> bool {
+        self.refusal = None;
+        if self.shared.low_space.load(Ordering::Acquire) {
+            self.refusal = Some(LedgerError::Full);
+            return true;
         }
+        let (active, frozen) = self.overlay.bytes();
+        if active + frozen < self.limits.overlay_bytes_max {
+            return true;
+        }
+        if self.shared.store_fails.load(Ordering::Acquire) {
+            self.refusal = Some(LedgerError::Store("the store takes nothing, and memory is full".into()));
+            return true;
+        }
+        let _ = self.applier.try_send(());
+        false
+    }
+
+    /// Decides what waits, as far as it fits one batch.
+    pub(crate) fn gather(&mut self, first: Waited, queue: &mut Queue) -> Gathered {
+        self.conversations.trim();
+        // Time never runs backwards here, whatever the clock does.
+        self.now = self.now.max(now_ms());
+        // First: it reads, and what this batch writes is not in the view yet.
+        self.work();
+        let mut stop = match first {
+            Waited::Command(first) => self.decide(first),
+            Waited::Nothing => None,
+            Waited::End => return Gathered::End,
+        };
+        let mut commands = 1;
+        while stop.is_none()
+            && commands < self.limits.batch_commands_max
+            && self.running.batch.bytes() < self.limits.batch_bytes_max
+        {
+            let Some(command) = queue.try_next() else { break };
+            stop = self.decide(command);
+            commands += 1;
+        }
+        metrics::histogram!("parlance_batch_commands").record(commands as f64);
+        stop.map_or(Gathered::Batch, Gathered::Last)
+    }
+
+    /// Takes nothing more.
+    pub(crate) fn stop(self, queue: Queue, stopped: oneshot::Sender<()>) {
+        self.shared.stopped.store(true, Ordering::Release);
+        drop(queue);
+        // Whoever asked to stop may have gone.
+        let _ = stopped.send(());
     }
 
     /// The newest entry of the journal.
@@ -309,14 +340,26 @@ impl Decider {
     }
 
     /// Writes the batch, syncs it, and lets everybody know.
-    pub(super) fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
+        if let Some(moved) = self.make_durable() {
+            self.made_durable(moved);
+        }
+    }
+
+    /// Writes the batch and syncs it; readers see it from here on. Answers who has moved; `None`: nothing of it happened,
+    /// and who waits was told.
+    pub(crate) fn make_durable(&mut self) -> Option<Vec<Moved>> {
         if let Some(error) = self.running.broken.take() {
-            return self.fail(error);
+            self.fail(error);
+            return None;
         }
         let closed = self.close_batch().and_then(|moved| self.close_free().map(|()| moved));
         let moved = match closed {
             Ok(moved) => moved,
-            Err(error) => return self.fail(LedgerError::Store(error.to_string())),
+            Err(error) => {
+                self.fail(LedgerError::Store(error.to_string()));
+                return None;
+            }
         };
         if !self.running.batch.is_empty() {
             self.running.batch.encode(&mut self.entry);
@@ -326,9 +369,17 @@ impl Decider {
                     metrics::counter!("parlance_journal_bytes_total").increment(self.entry.len() as u64);
                     self.overlay.publish(self.running.batch.take(), Position(position));
                 }
-                Err(error) => return self.append_failed(&error),
+                Err(error) => {
+                    self.append_failed(&error);
+                    return None;
+                }
             }
         }
+        Some(moved)
+    }
+
+    /// Lets everybody know.
+    pub(crate) fn made_durable(&mut self, moved: Vec<Moved>) {
         self.tell(moved);
         self.trim();
     }

@@ -53,6 +53,13 @@ use tokio::sync::oneshot;
 pub(crate) use conversations::{head, members_up_to};
 pub use start::{LedgerOptions, LedgerThreads, StartError, start};
 pub use verify::VerifyPage;
+#[cfg(feature = "simulation")]
+pub(crate) use {
+    applier::{Applier, TICK},
+    decider::{Decider, Gathered},
+    queue::Queue,
+    start::{Opened, open},
+};
 
 /// A message to be stored.
 #[derive(Debug, Clone)]
@@ -262,6 +269,10 @@ pub struct LedgerHandle {
 
 /// Unix milliseconds.
 pub fn now_ms() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(now) = crate::simulation::now_ms() {
+        return now;
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -73,7 +73,7 @@ impl Entrance {
 }
 
 /// What came of waiting for a command.
-pub(super) enum Waited {
+pub(crate) enum Waited {
     Command(Command),
     /// None came in time.
     Nothing,
@@ -115,6 +115,20 @@ impl Queue {
             }
             std::thread::park_timeout(left);
         }
+    }
+
+    /// The next command, waited for by a task, so long at most.
+    #[cfg(feature = "simulation")]
+    pub(crate) async fn wait(&mut self, wait: Option<Duration>) -> Waited {
+        let next = self.commands.recv();
+        let waiting = match wait {
+            None => next.await,
+            Some(wait) => match tokio::time::timeout(wait, next).await {
+                Ok(waiting) => waiting,
+                Err(_) => return Waited::Nothing,
+            },
+        };
+        waiting.map_or(Waited::End, |waiting| Waited::Command(self.out(waiting)))
     }
 
     /// The next command, if one waits.

@@ -9,11 +9,11 @@ use super::{
     load::{Loaded, load},
     now_ms,
     overlay::Overlay,
-    queue::queue,
+    queue::{Queue, queue},
     view::OpenView,
 };
 use crate::{hub::Hub, topics::Topics};
-use parlance_journal::{Journal, JournalError, JournalOptions};
+use parlance_journal::{Disk, Journal, JournalError, JournalOptions};
 use parlance_plugin_api::store::{Position, Store, StoreError, Vault};
 use std::{
     io,
@@ -21,17 +21,22 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64},
-        mpsc::sync_channel,
+        mpsc::{Receiver, sync_channel},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use thiserror::Error;
+use tokio::time::Instant;
 
 /// What the ledger needs to start.
 pub struct LedgerOptions {
     /// Where everything lies; free space is watched here.
     pub data_dir: PathBuf,
+    /// The disk below the journal.
+    pub disk: Arc<dyn Disk>,
+    /// A thread makes the journal's next segment ahead of need.
+    pub journal_prepares_ahead: bool,
     /// Size of a journal segment, bytes.
     pub journal_segment_bytes: u64,
     /// Commands that may wait.
@@ -92,6 +97,16 @@ const SEGMENTS_SPARE_MAX: usize = 2;
 /// How many runs' worth of memory the overlay may hold while the store catches up.
 const OVERLAY_RUNS_MAX: usize = 8;
 
+/// A ledger whose threads are not started.
+pub(crate) struct Opened {
+    pub(crate) handle: Arc<LedgerHandle>,
+    pub(crate) decider: Decider,
+    pub(crate) queue: Queue,
+    pub(crate) applier: Applier,
+    /// What the decider tells the applier; closed when the decider is gone.
+    pub(crate) nudges: Receiver<()>,
+}
+
 /// Opens everything, reads what free topics need in memory, and starts the threads.
 ///
 /// # Errors
@@ -103,6 +118,25 @@ pub fn start(
     topics: Arc<Topics>,
     options: LedgerOptions,
 ) -> Result<(Arc<LedgerHandle>, LedgerThreads), StartError> {
+    let Opened { handle, decider, queue, applier, nudges } = open(store, vault, hub, topics, options)?;
+    let threads = LedgerThreads {
+        decider: std::thread::Builder::new().name("decider".into()).spawn(move || decider.run(queue))?,
+        applier: std::thread::Builder::new().name("applier".into()).spawn(move || applier.run(&nudges))?,
+    };
+    Ok((handle, threads))
+}
+
+/// Opens everything, and reads what free topics need in memory.
+///
+/// # Errors
+/// [`StartError`] names what failed.
+pub(crate) fn open(
+    store: Arc<dyn Store>,
+    vault: Arc<dyn Vault>,
+    hub: Arc<Hub>,
+    topics: Arc<Topics>,
+    options: LedgerOptions,
+) -> Result<Opened, StartError> {
     let applied = store.applied()?;
     let overlay = Arc::new(Overlay::new(store, applied));
     let journal = open_journal(&options, &overlay, applied)?;
@@ -138,6 +172,7 @@ pub fn start(
             sync_every: Duration::from_secs(5),
             min_free_bytes: options.min_free_bytes,
             data_dir: options.data_dir,
+            disk: options.disk,
         },
         applied,
         synced: applied,
@@ -147,12 +182,8 @@ pub fn start(
         failing: None,
         journal_rests_until: None,
     };
-    let threads = LedgerThreads {
-        decider: std::thread::Builder::new().name("decider".into()).spawn(move || decider.run(queue))?,
-        applier: std::thread::Builder::new().name("applier".into()).spawn(move || applier.run(&nudges))?,
-    };
     let handle = LedgerHandle { queue: entrance, view, health, topics, wills: Mutex::new(wills) };
-    Ok((Arc::new(handle), threads))
+    Ok(Opened { handle: Arc::new(handle), decider, queue, applier, nudges })
 }
 
 /// Opens the journal and replays what the store has not got.
@@ -165,6 +196,7 @@ fn open_journal(
         segment_bytes: options.journal_segment_bytes,
         segments_spare_max: SEGMENTS_SPARE_MAX,
         batch_bytes_max: ENTRY_BYTES_MAX,
+        prepare_ahead: options.journal_prepares_ahead,
     };
     let dir = options.data_dir.join("journal");
     let mut replayed = 0u64;
@@ -174,7 +206,8 @@ fn open_journal(
         replayed += 1;
         Ok(())
     };
-    let (journal, recovery) = Journal::open(&dir, journal_options, applied.0, replay)?;
+    let (journal, recovery) =
+        Journal::open_on(options.disk.clone(), &dir, journal_options, applied.0, replay)?;
     if replayed > 0 || recovery.torn_bytes > 0 {
         tracing::info!(batches = replayed, torn_bytes = recovery.torn_bytes, "the journal was replayed");
     }

@@ -96,8 +96,12 @@ pub(super) fn view_over(store: Arc<MemoryStore>) -> OpenView {
 }
 
 fn journal(folder: &Path, mut replay: impl FnMut(u64, Vec<Write>)) -> Journal {
-    let options =
-        JournalOptions { segment_bytes: 16 << 20, segments_spare_max: 1, batch_bytes_max: 64 << 20 };
+    let options = JournalOptions {
+        segment_bytes: 16 << 20,
+        segments_spare_max: 1,
+        batch_bytes_max: 64 << 20,
+        prepare_ahead: false,
+    };
     let mut each = |position: u64, entry: &[u8]| -> Result<(), batch::Malformed> {
         replay(position, batch::decode(entry)?);
         Ok(())
