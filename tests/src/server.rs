@@ -47,9 +47,17 @@ pub struct Options {
     config: String,
     open: bool,
     quic: bool,
+    files_max: Option<u64>,
 }
 
 impl Options {
+    /// With so many open files at most (`RLIMIT_NOFILE`).
+    #[must_use]
+    pub fn files_max(mut self, files: u64) -> Self {
+        self.files_max = Some(files);
+        self
+    }
+
     /// With these lines in its configuration file; `{folder}` stands for the folder of the server ([`Server::folder`]).
     #[must_use]
     pub fn config(mut self, lines: impl AsRef<str>) -> Self {
@@ -122,6 +130,7 @@ impl Server {
             config: String::new(),
             open: false,
             quic: false,
+            files_max: None,
         }
     }
 
@@ -247,7 +256,15 @@ impl Server {
     fn spawn(&mut self) {
         let program = program();
         let log = fs::File::options().create(true).append(true).open(self.log_file()).expect("the log opens");
-        let mut command = Command::new(&program);
+        let mut command = match self.options.files_max {
+            // It becomes the program: the process is the same.
+            Some(files) => {
+                let mut prlimit = Command::new("prlimit");
+                prlimit.arg(format!("--nofile={files}")).arg(&program);
+                prlimit
+            }
+            None => Command::new(&program),
+        };
         command.arg("serve").current_dir(self.folder.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a file handle")).stderr(log);
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PARLANCE__")) {

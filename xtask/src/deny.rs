@@ -9,10 +9,11 @@ use std::process::Command;
 use crate::{
     command::{self, CommandError},
     step::Step,
-    tool::{Tool, ToolError},
+    tool::{Build, Tool, ToolError},
 };
 
-const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", with: &["--locked"] };
+const CARGO_DENY: Tool =
+    Tool { name: "cargo-deny", version: "0.20.2", with: &["--locked"], build: Build::Quick };
 
 /// Why the check did not pass.
 #[derive(Debug, thiserror::Error)]

@@ -20,12 +20,13 @@ use clap::Args;
 use crate::{
     command::{self, CommandError},
     step::Step,
-    tool::{Tool, ToolError},
+    tool::{Build, Tool, ToolError},
     workspace::Workspace,
 };
 
 /// What builds the targets.
-pub(crate) const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", with: &["--locked"] };
+pub(crate) const CARGO_FUZZ: Tool =
+    Tool { name: "cargo-fuzz", version: "0.13.2", with: &["--locked"], build: Build::Quick };
 
 /// The targets, as `fuzz/Cargo.toml` names them.
 const TARGETS: [&str; 4] = ["packet", "filters", "session", "websocket"];

@@ -3,14 +3,17 @@
 //! A task is a list of steps (`step.rs`); each module below gives the steps of one task. `ci` is nothing of its
 //! own: it is the steps of `check`, of `test`, and of a short `fuzz`.
 
+mod bench;
 mod check;
 mod command;
 mod conformance;
 mod deny;
+mod faults;
 mod fuzz;
 mod layers;
 mod metadata;
 mod setup;
+mod soak;
 mod step;
 mod test;
 mod tool;
@@ -20,7 +23,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{fuzz::FuzzOptions, step::Step, workspace::Workspace};
+use crate::{
+    bench::BenchOptions, faults::FaultOptions, fuzz::FuzzOptions, soak::SoakOptions, step::Step,
+    workspace::Workspace,
+};
 
 /// Tasks of the project.
 #[derive(Parser)]
@@ -42,6 +48,12 @@ enum Task {
     Ci,
     /// Run the MQTT conformance suite against Parlance and mosquitto, and write docs/conformance.md
     Conformance,
+    /// Compare Parlance with other brokers, and write docs/BENCHMARKS.md
+    Bench(BenchOptions),
+    /// Run the fault tests: kill -9, power cuts, full and dead disks, a flaky network, jumping clocks
+    Faults(FaultOptions),
+    /// Load the server for a long time, and see whether it settles; writes docs/reliability/soak.{json,svg}
+    Soak(SoakOptions),
     /// Run the fuzz targets, and say how far they came
     Fuzz(FuzzOptions),
     /// Check the import rules between the packages
@@ -73,6 +85,9 @@ impl Task {
                 steps
             }
             Self::Conformance => conformance::steps(),
+            Self::Bench(options) => bench::steps(options),
+            Self::Faults(options) => faults::steps(options),
+            Self::Soak(options) => soak::steps(options),
             Self::Fuzz(options) => fuzz::steps(options),
             Self::Layers => vec![layers::step()],
             Self::Deny => vec![deny::step()],

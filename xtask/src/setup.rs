@@ -5,6 +5,7 @@
 mod c;
 mod javascript;
 mod packages;
+pub(crate) mod peers;
 mod python;
 
 use std::{fs, io, path::Path};
@@ -13,13 +14,14 @@ use crate::{
     command::CommandError,
     fuzz,
     step::Step,
-    tool::{Tool, ToolError},
+    tool::{Build, Tool, ToolError},
     workspace::Workspace,
 };
 
 /// A broker that ours is compared with (`tests/differential`). Not by its lock file: that names a `metrics` which
 /// compilers of today refuse.
-const RUMQTTD: Tool = Tool { name: "rumqttd", version: "0.20.0", with: &["--no-default-features"] };
+const RUMQTTD: Tool =
+    Tool { name: "rumqttd", version: "0.20.0", with: &["--no-default-features"], build: Build::Quick };
 
 /// Why the setup could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,7 @@ pub(crate) enum SetupError {
     /// A command failed.
     #[error("setup of {part}")]
     Command {
-        /// Debian packages, the clients in C or in Python, or MQTT.js.
+        /// Debian packages, the clients in C or in Python, MQTT.js, or another broker.
         part: &'static str,
         /// The command and how it ended.
         source: CommandError,
@@ -50,7 +52,7 @@ pub(crate) enum SetupError {
     /// A file could not be read or written.
     #[error("setup of {part}")]
     File {
-        /// Debian packages, the clients in C or in Python, or MQTT.js.
+        /// Debian packages, the clients in C or in Python, MQTT.js, or another broker.
         part: &'static str,
         /// What the system said.
         source: io::Error,
@@ -62,7 +64,7 @@ pub(crate) fn step() -> Step {
     let advice =
         "mend the cause (network, root rights?) and run `cargo xtask setup`; it goes on where it stopped";
     Step::new("setup", advice, |workspace: &Workspace| {
-        packages::install(workspace)?;
+        packages::install()?;
         c::install(workspace)?;
         python::install(workspace)?;
         javascript::install(workspace)?;

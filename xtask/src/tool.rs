@@ -1,6 +1,9 @@
 //! Programs of crates.io that tasks need, built once into the tools folder.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     command::{self, CommandError},
@@ -15,6 +18,27 @@ pub(crate) struct Tool {
     pub(crate) version: &'static str,
     /// What `cargo install` is told besides.
     pub(crate) with: &'static [&'static str],
+    /// With which care it is compiled.
+    pub(crate) build: Build,
+}
+
+/// How a tool is compiled.
+#[derive(Clone, Copy)]
+pub(crate) enum Build {
+    /// Unoptimised, which takes a minute and is fast enough for what only has to work.
+    Quick,
+    /// As its authors release it: for what is measured.
+    Released,
+}
+
+impl Build {
+    /// What tells the folders of the two apart.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Quick => "",
+            Self::Released => "-release",
+        }
+    }
 }
 
 /// Why a tool is not there.
@@ -41,22 +65,35 @@ pub(crate) enum ToolError {
 }
 
 impl Tool {
-    /// The program, built if it is not there. Unoptimised, which builds in a minute and is fast enough.
-    ///
-    /// The version is part of the folder's name: a new version is a new folder.
+    /// Whether it is installed already.
+    pub(crate) fn is_there(&self, workspace: &Workspace) -> bool {
+        self.program(&self.root(workspace)).is_file()
+    }
+
+    /// Version and build are part of the folder's name: a new version is a new folder.
+    fn root(&self, workspace: &Workspace) -> PathBuf {
+        workspace.tools().join(format!("{}-{}{}", self.name, self.version, self.build.suffix()))
+    }
+
+    fn program(&self, root: &Path) -> PathBuf {
+        root.join("bin").join(self.name)
+    }
+
+    /// The program, built if it is not there.
     pub(crate) fn install(&self, workspace: &Workspace) -> Result<PathBuf, ToolError> {
-        let &Self { name, version, with } = self;
-        let root = workspace.tools().join(format!("{name}-{version}"));
-        let program = root.join("bin").join(name);
+        let &Self { name, version, with, build } = self;
+        let root = self.root(workspace);
+        let program = self.program(&root);
         if program.is_file() {
             return Ok(program);
         }
-        let build = workspace.tools().join(format!("build-{name}"));
+        let scratch = workspace.tools().join(format!("build-{name}{}", build.suffix()));
         let mut cargo = command::cargo(&workspace.root);
-        cargo.args(["install", name, "--quiet", "--debug"]).args(with).arg("--version");
-        cargo.arg(format!("={version}")).arg("--root").arg(&root).arg("--target-dir").arg(&build);
+        cargo.args(["install", name, "--quiet"]).args(matches!(build, Build::Quick).then_some("--debug"));
+        cargo.args(with).arg("--version").arg(format!("={version}"));
+        cargo.arg("--root").arg(&root).arg("--target-dir").arg(&scratch);
         command::run(&mut cargo).map_err(|source| ToolError::Install { name, version, source })?;
-        fs::remove_dir_all(&build).map_err(|source| ToolError::CleanUp { name, source })?;
+        fs::remove_dir_all(&scratch).map_err(|source| ToolError::CleanUp { name, source })?;
         Ok(program)
     }
 }

@@ -154,6 +154,10 @@ impl<D: Domain> CatchUp<D> {
         self.tracks.get(&conversation).is_some_and(Track::is_followed)
     }
 
+    pub(crate) fn holds(&self, conversation: D::Conversation) -> bool {
+        self.tracks.contains_key(&conversation)
+    }
+
     pub(crate) fn ready_bytes(&self) -> usize {
         self.ready_bytes
     }

@@ -236,6 +236,11 @@ impl<D: Domain> Session<D> {
         self.catch_up.is_followed(conversation)
     }
 
+    /// Whether anything of the conversation is here: it is tracked, or packets of it are in flight after a resume.
+    pub fn holds(&self, conversation: D::Conversation) -> bool {
+        self.catch_up.holds(conversation)
+    }
+
     /// How many conversations are held.
     pub fn tracked(&self) -> usize {
         self.catch_up.len()

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    hash::{BuildHasher, RandomState},
     io::{self, IoSlice, Read as _},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -55,6 +56,12 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// Those of the file system.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// A number that no file of the folder was given before, and that nobody who writes payloads can guess.
+    fn fresh_number(&self) -> u64 {
+        // The hasher's keys are random.
+        RandomState::new().hash_one(())
+    }
 
     /// Bytes that may still be written to the file system of a folder.
     ///

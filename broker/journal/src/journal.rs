@@ -209,7 +209,8 @@ impl Journal {
             Some(newest) if newest.empty && !newest.suspect && newest.bytes == bytes => newest.path.clone(),
             _ => self.spares.take(bytes)?,
         };
-        let name = SegmentName::fresh(self.next_sequence, self.last + 1);
+        let generation = self.disk.fresh_number();
+        let name = SegmentName { sequence: self.next_sequence, base: self.last + 1, generation };
         let path = self.folder.join(name.file());
         if let Err(error) = self.disk.rename(&source, &path) {
             if self.segments.back().is_none_or(|newest| newest.path != source) {

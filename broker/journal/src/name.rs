@@ -1,7 +1,5 @@
 //! The names of the files: a segment is described by its name alone.
 
-use std::hash::{BuildHasher, RandomState};
-
 const SEGMENT_SUFFIX: &str = ".journal";
 const SPARE_SUFFIX: &str = ".spare";
 const UNFINISHED_SUFFIX: &str = ".tmp";
@@ -18,11 +16,6 @@ pub(crate) struct SegmentName {
 }
 
 impl SegmentName {
-    /// A name with a generation no file had before and no payload can guess: the hasher's keys are random.
-    pub(crate) fn fresh(sequence: u64, base: u64) -> Self {
-        Self { sequence, base, generation: RandomState::new().hash_one((sequence, base)) }
-    }
-
     pub(crate) fn file(&self) -> String {
         format!("{:016x}-{:016x}-{:016x}{SEGMENT_SUFFIX}", self.sequence, self.base, self.generation)
     }

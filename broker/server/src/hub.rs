@@ -174,11 +174,13 @@ impl Hub {
 
     /// Closes every connection, with a reason.
     pub(crate) fn close_all(&self, reason: ReasonCode, words: &'static str) -> Vec<Arc<Peer>> {
-        let all: Vec<Arc<Peer>> = self
+        let mut all: Vec<Arc<Peer>> = self
             .shards
             .iter()
             .flat_map(|shard| lock(shard).values().flatten().cloned().collect::<Vec<_>>())
             .collect();
+        // In an order that does not depend on the hasher's keys: a run can be made again.
+        all.sort_unstable_by_key(|peer| (peer.user, peer.device));
         for peer in &all {
             peer.control(Control::Close(reason, words));
         }

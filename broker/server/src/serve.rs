@@ -147,11 +147,11 @@ pub fn run(
         workers => workers,
     };
     if let Some(files_max) = listen::descriptors::raise_limit()
-        && files_max < config.limits.connections_max as u64
+        && listen::descriptors::for_connections() < config.limits.connections_max
     {
         tracing::debug!(
             files_max,
-            "no more connections than open files: raise the hard limit (ulimit -Hn) for more"
+            "fewer connections than limits.connections_max: raise the hard limit of open files (ulimit -Hn) for more"
         );
     }
     let data_dir = config.data_dir.clone();

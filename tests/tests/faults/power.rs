@@ -6,13 +6,14 @@
 
 use crate::{
     book::{Entry, History},
+    process::signal,
     rng::{Rng, seed},
     started::started,
     volume::{Volume, skipped},
     world::{World, lost},
 };
 use parlance_tests::{Engine, Options, Server};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::{collections::HashMap, time::Instant};
 use tokio::{task::block_in_place, time::sleep};
 
@@ -117,11 +118,6 @@ async fn cut_again_and_again(engine: Engine, seed: u64) -> Vec<(usize, Found)> {
         begun.elapsed()
     );
     outcomes
-}
-
-fn signal(server: &Server, signal: Signal) {
-    let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).expect("a process id");
-    kill_process(pid, signal).expect("a child can be signalled");
 }
 
 async fn open(engine: Engine, cut: Volume, world: &World, acknowledged: &HashMap<String, Entry>) -> Found {

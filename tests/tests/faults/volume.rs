@@ -18,6 +18,17 @@ const SKIP: &str = "PARLANCE_SKIP_MOUNTS";
 /// Attempts to copy an image between two writes to it.
 const COPIES_MAX: usize = 50;
 
+/// Sets the size limit of a loop device (LOOP_SET_STATUS64 of loop(4)), which losetup does only when it makes one.
+const LIMIT_DEVICE: &str = "
+import fcntl, struct, sys
+GET, SET, BYTES, OFFSET = 0x4C05, 0x4C04, 232, 32
+with open(sys.argv[1]) as device:
+    status = bytearray(BYTES)
+    fcntl.ioctl(device, GET, status)
+    struct.pack_into('Q', status, OFFSET, int(sys.argv[2]))
+    fcntl.ioctl(device, SET, bytes(status))
+";
+
 /// Whether the operator of this machine allows to leave out what needs root and loop devices.
 pub(crate) fn skipped(test: &str) -> bool {
     let skipped = env::var(SKIP).is_ok_and(|value| value == "1");
@@ -74,6 +85,27 @@ impl Volume {
         panic!("{}: written to without end", self.device)
     }
 
+    /// From now on the device answers everything with an I/O error, as a disk that has died. Nothing on it changes.
+    pub(crate) fn die(&self) {
+        run("python3", ["-c", LIMIT_DEVICE, &self.device, "4096"]);
+    }
+
+    /// The device is what it was; the file system is mounted anew, as it must be after that. Nobody may use it.
+    pub(crate) fn revive(&mut self) {
+        run("python3", ["-c", LIMIT_DEVICE, &self.device, "0"]);
+        run("umount", [text(&self.path())]);
+        self.mounted = false;
+        run("mount", ["-t", "ext4", &self.device, &text(&self.path())]);
+        self.mounted = true;
+    }
+
+    /// Whoever writes waits, as on a disk that hangs, until what is answered goes.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let path = text(&self.path());
+        run("fsfreeze", ["--freeze", &path]);
+        Frozen(path)
+    }
+
     /// Writes and flushes that the device has completed; `None` while some are under way.
     fn writes(&self) -> Option<[u64; 4]> {
         let block = Path::new("/sys/block").join(self.device.trim_start_matches("/dev/"));
@@ -83,6 +115,33 @@ impl Volume {
         };
         let (stat, inflight) = (numbers("stat"), numbers("inflight"));
         (inflight[1] == 0).then(|| [stat[4], stat[6], stat[11], stat.get(15).copied().unwrap_or_default()])
+    }
+}
+
+/// A file system that takes no writes; it does again when this is dropped.
+pub(crate) struct Frozen(String);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        quietly("fsfreeze", ["--unfreeze".into(), self.0.clone()]);
+    }
+}
+
+/// A folder in which nothing can be made, renamed or removed, not even by root; it is as before when this is dropped.
+/// Files that are open can be written to.
+pub(crate) struct Immutable(String);
+
+impl Immutable {
+    pub(crate) fn make(folder: &Path) -> Self {
+        let folder = text(folder);
+        run("chattr", ["+i", &folder]);
+        Self(folder)
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        quietly("chattr", ["-i".into(), self.0.clone()]);
     }
 }
 

@@ -80,14 +80,16 @@ async fn those_who_hold_most_go_when_memory_is_short() {
     let server = Server::start(options).await;
     let (alice, bob) = (server.user("alice").await, server.user("bob").await);
     let mut calm = Device::new("calm").connect(&server, &bob).await;
-    // Packets that never end: what has come of them is held.
+    // All of them are in before the first of them asks for much: after that nobody is let in for a while.
     let mut greedy = Vec::new();
     for number in 0..3 {
-        let mut client = Device::new(format!("greedy{number}")).connect(&server, &alice).await;
-        let begun = [&[0x30, 0xff, 0xff, 0xbf, 0x01][..], &vec![0; 1_500_000]].concat();
+        greedy.push(Device::new(format!("greedy{number}")).connect(&server, &alice).await);
+    }
+    // Packets that never end: what has come of them is held.
+    let begun = [&[0x30, 0xff, 0xff, 0xbf, 0x01][..], &vec![0; 1_500_000]].concat();
+    for client in &mut greedy {
         // It may be closed before all of it is sent.
         let _ = client.raw(&begun).await;
-        greedy.push(client);
     }
     let mut closed = 0;
     for client in &mut greedy {

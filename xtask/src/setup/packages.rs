@@ -1,27 +1,27 @@
 //! Debian packages.
 //!
-//! The package of the mosquitto broker would start a service on port 1883, the port that `cargo run --release` is about
-//! to use. It is kept from that while it is installed; the tests start the program themselves.
+//! The packages of brokers would start services, on port 1883 that `cargo run --release` is about to use. They are
+//! kept from that while they are installed; tests and benchmarks start the programs themselves.
 
 use std::{path::Path, process::Command};
 
 use super::SetupError;
-use crate::{command, workspace::Workspace};
+use crate::command;
 
 const PART: &str = "Debian packages";
 
 /// A program that tests start, or a file that they need, and the package that brings it.
-struct Program {
+pub(super) struct Program {
     name: &'static str,
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 17] = [
+const PROGRAMS: [Program; 18] = [
     Program { name: "curl", package: "curl" },
     Program { name: "mosquitto_pub", package: "mosquitto-clients" },
     Program { name: "mosquitto_sub", package: "mosquitto-clients" },
     // What the conformance suite compares with.
-    Program { name: BROKER, package: BROKER },
+    MOSQUITTO,
     // The clients in C.
     Program { name: "cc", package: "gcc" },
     // The fuzzer's own engine is C++.
@@ -38,34 +38,46 @@ const PROGRAMS: [Program; 17] = [
     Program { name: "losetup", package: "mount" },
     Program { name: "mount", package: "mount" },
     Program { name: "umount", package: "mount" },
+    // The clock that jumps; its library comes with it.
+    Program { name: "faketime", package: "faketime" },
 ];
 
-/// The program and the package of the reference broker.
-const BROKER: &str = "mosquitto";
+/// A reference broker.
+pub(super) const MOSQUITTO: Program = Program { name: "mosquitto", package: "mosquitto" };
+
+/// Another, for the benchmarks.
+pub(super) const RABBITMQ: Program = Program { name: "rabbitmq-server", package: "rabbitmq-server" };
+
+/// Packages that would start a service, which has their name.
+const SERVICES: [&str; 2] = [MOSQUITTO.package, RABBITMQ.package];
 
 /// What Debian asks before it starts a service (policy-rc.d).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs the packages of the programs that are missing.
-pub(super) fn install(_: &Workspace) -> Result<(), SetupError> {
-    let missing: Vec<&Program> = PROGRAMS.iter().filter(|program| !is_there(program)).collect();
+/// Installs what the tests need and is missing.
+pub(super) fn install() -> Result<(), SetupError> {
+    install_programs(&PROGRAMS, PART)
+}
+
+/// Installs the packages of those programs that are missing.
+pub(super) fn install_programs(programs: &[Program], called: &str) -> Result<(), SetupError> {
+    let missing: Vec<&Program> = programs.iter().filter(|program| !is_there(program)).collect();
     let mut packages: Vec<&str> = missing.iter().map(|program| program.package).collect();
     if !python_makes_environments() {
         packages.push("python3-venv");
     }
     packages.dedup();
     if packages.is_empty() {
-        println!("      {PART}: all there");
+        println!("      {called}: there");
         return Ok(());
     }
     if command::find("apt-get").is_none() {
         return Err(SetupError::NoPackageManager { programs: names(&missing) });
     }
     apt(&["update"], &[])?;
-    println!("      {PART}: installing (Node.js with npm takes some minutes)");
-    without_services(packages.contains(&BROKER), || {
-        apt(&["install", "--yes", "--no-install-recommends"], &packages)
-    })?;
+    println!("      {called}: installing (Node.js with npm, and Erlang, take some minutes)");
+    let services: Vec<&str> = SERVICES.into_iter().filter(|service| packages.contains(service)).collect();
+    without_services(&services, || apt(&["install", "--yes", "--no-install-recommends"], &packages))?;
     let missing: Vec<&Program> = missing.into_iter().filter(|program| !is_there(program)).collect();
     if missing.is_empty() { Ok(()) } else { Err(SetupError::StillMissing { programs: names(&missing) }) }
 }
@@ -77,10 +89,10 @@ fn is_there(program: &Program) -> bool {
 
 /// Installs while no package may start a service, unless this machine has a rule about that already.
 fn without_services(
-    wanted: bool,
+    services: &[&str],
     install: impl FnOnce() -> Result<(), SetupError>,
 ) -> Result<(), SetupError> {
-    if !wanted || Path::new(POLICY).exists() {
+    if services.is_empty() || Path::new(POLICY).exists() {
         return install();
     }
     let failed = |source| SetupError::Command { part: PART, source };
@@ -89,8 +101,10 @@ fn without_services(
     let installed = install();
     command::run_quietly(as_root()?.args(["rm", POLICY])).map_err(failed)?;
     // For the next start of the machine, where it has such a thing.
-    let disable = "! command -v systemctl > /dev/null || systemctl disable --quiet mosquitto || true";
-    command::run_quietly(as_root()?.args(["sh", "-c", disable])).map_err(failed)?;
+    let services = services.join(" ");
+    let disable =
+        format!("! command -v systemctl > /dev/null || systemctl disable --quiet {services} || true");
+    command::run_quietly(as_root()?.args(["sh", "-c", &disable])).map_err(failed)?;
     installed
 }
 

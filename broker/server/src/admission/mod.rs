@@ -18,7 +18,10 @@ pub(crate) use inflight::{Held, Inflight};
 pub(crate) use pace::{Pace, Rates};
 pub(crate) use permit::{Permit, Refusal};
 
-use crate::config::{Limits, Network};
+use crate::{
+    config::{Limits, Network},
+    listen::descriptors,
+};
 use addresses::{Addresses, Block, PerAddress};
 use std::{
     net::IpAddr,
@@ -30,13 +33,17 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Connections over a limit that are told so at the same time; more are closed without a word.
+/// Connections over a limit that are told so at the same time, and at most which part of the descriptors for
+/// connections these use; more are closed without a word.
 const REFUSING_MAX: usize = 1_024;
+const REFUSING_SHARE: usize = 8;
 
 /// The limits of admission.
 #[derive(Debug, Clone)]
 struct Rules {
+    /// As configured, or as many as there are descriptors for.
     connections_max: usize,
+    refusing_max: usize,
     handshakes_max: usize,
     connections_per_user_max: usize,
     inflight_bytes_max: usize,
@@ -46,8 +53,11 @@ struct Rules {
 
 impl From<&Limits> for Rules {
     fn from(limits: &Limits) -> Self {
+        let descriptors = descriptors::for_connections();
+        let refusing_max = REFUSING_MAX.min(descriptors / REFUSING_SHARE);
         Self {
-            connections_max: limits.connections_max,
+            connections_max: limits.connections_max.min(descriptors - refusing_max),
+            refusing_max,
             handshakes_max: limits.handshakes_max,
             connections_per_user_max: limits.connections_per_user_max,
             inflight_bytes_max: limits.inflight_bytes_max,
@@ -136,7 +146,7 @@ impl Admission {
             Err(refusal) => {
                 metrics::counter!("parlance_connections_refused_total", "why" => refusal.as_str())
                     .increment(1);
-                let refused = take_one(&self.refusing, REFUSING_MAX);
+                let refused = take_one(&self.refusing, rules.refusing_max);
                 refused.then(|| Permit::refused(self.clone(), refusal))
             }
         }
@@ -265,8 +275,9 @@ mod tests {
     #[test]
     fn refusals_are_bounded() {
         let admission = admission(|limits| limits.connections_max = 1);
-        let permits: Vec<_> = (0..REFUSING_MAX + 1).map_while(|_| admission.enter(address(1))).collect();
-        assert_eq!(permits.len(), REFUSING_MAX + 1);
+        let refusing_max = admission.rules().refusing_max;
+        let permits: Vec<_> = (0..refusing_max + 1).map_while(|_| admission.enter(address(1))).collect();
+        assert_eq!(permits.len(), refusing_max + 1);
         assert!(admission.enter(address(1)).is_none());
     }
 

@@ -21,7 +21,8 @@ section! {
         http_request_ms_max: u64 = 30_000, in 100..=600_000;
         /// HTTP calls in progress at once; more wait their turn.
         http_calls_max: usize = 1_024, in 1..=1_000_000;
-        /// Connections at once, of every listener. One more is told that the server is busy.
+        /// Connections at once, of every listener. One more is told that the server is busy. Fewer where the hard limit of
+        /// open files (ulimit -Hn) does not leave that many: some are kept for the store.
         connections_max: usize = 100_000, in 1..=10_000_000;
         /// Those among them that are not logged in yet.
         handshakes_max: usize = 10_000, in 1..=10_000_000;

@@ -49,6 +49,10 @@ use tokio::{
 
 /// Bytes waiting to be written at which the session is not asked for more.
 const WRITE_HIGH_BYTES: usize = 256 * 1024;
+/// What a connection may have sent of a packet when all together hold more than they may: with more it is not read on.
+const PARTIAL_BYTES_MAX: usize = 64 * 1024;
+/// How often such a connection looks whether there is room again.
+const ROOM_LOOK_MS: u64 = 100;
 /// How long acknowledged positions are gathered before they are reported.
 const MOVES_GATHER_MS: u64 = 100;
 /// Conversations in one report at most before it is sent at once.
@@ -194,6 +198,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && self.stalled.is_none()
             && self.session.accepts_input()
             && self.held_until().is_none()
+            && !self.waits_for_room()
+    }
+
+    /// It sends a large packet while there is no memory for it. Those that hold most are closed meanwhile.
+    fn waits_for_room(&self) -> bool {
+        self.decoder.buffered() > PARTIAL_BYTES_MAX && self.context.admission.excess_bytes() > 0
     }
 
     /// It has said as much in this second as it may: when it is heard again.
@@ -257,7 +267,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let stuck = self.stuck_since.map(|since| since + self.context.config.limits.write_timeout_ms);
         let stuck = stuck.filter(|_| !self.session.is_closed());
         let held = self.held_until().filter(|_| !self.session.is_closed());
-        let times = [session, self.moves_due, expires, closing, stuck, held];
+        let waits = !self.session.is_closed() && self.waits_for_room();
+        let room = waits.then(|| self.now() + ROOM_LOOK_MS);
+        let times = [session, self.moves_due, expires, closing, stuck, held, room];
         let due = times.into_iter().flatten().min().unwrap_or(u64::MAX);
         // A timer that fires too early looks again; only an earlier time needs the wheel to be touched.
         if due < self.timer_at || self.timer.is_elapsed() {
@@ -430,6 +442,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                     let give_up_at = self.now() + GOODBYE_MS;
                     self.closing = Some(Closing { give_up_at, will, session_expiry_s });
+                    // Nothing more is taken: what has come of a packet does not wait for the goodbye.
+                    self.decoder = Decoder::new(0);
                 }
             }
         }

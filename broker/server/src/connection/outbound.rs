@@ -224,7 +224,7 @@ impl<S: Transport> Connection<S> {
 
     /// Where this device stands in a conversation: `None` when the user is no member. One that has never been here begins
     /// behind what another device of the user has acknowledged, but not above `newest`: a message that reached this
-    /// device live is its own to get, though another device was faster.
+    /// device live is its own to get, though another device was faster. And where it has begun, it goes on.
     fn position(&self, id: ConversationId, newest: u64) -> Result<Option<u64>, StoreError> {
         let ledger = &self.context.ledger;
         let Some(member) = self.member(id)? else { return Ok(None) };
@@ -238,6 +238,8 @@ impl<S: Transport> Connection<S> {
                 let member_key = record::member_key(id, self.owner.user);
                 let cursors =
                     ledger.get(Table::Cursors, &member_key)?.and_then(record::decode::<CursorRecord>);
+                let begun = self.session.holds(Origin::Conversation(id));
+                let newest = if begun { 0 } else { newest };
                 cursors.unwrap_or_default().acknowledged.min(newest)
             }
         };
@@ -290,12 +292,13 @@ impl<S: Transport> Connection<S> {
         if !self.may_read(id) {
             return;
         }
+        let tracked = self.session.is_tracked(Origin::Conversation(id));
         let look = || -> Result<Option<(u64, u64)>, StoreError> {
             let Some(acked) = self.position(id, u64::MAX)? else { return Ok(None) };
             Ok(Some((acked, head(&*self.context.ledger, id)?)))
         };
         match look() {
-            Ok(Some((acked, head))) if head > acked || self.session.is_tracked(Origin::Conversation(id)) => {
+            Ok(Some((acked, head))) if head > acked || tracked => {
                 self.session.track(Origin::Conversation(id), acked, head);
             }
             Ok(_) => {}
@@ -340,6 +343,10 @@ impl<S: Transport> Connection<S> {
     }
 
     fn read_log(&mut self, id: ConversationId, after: u64, limit: usize) {
+        if !self.subscriptions.has_inbox() {
+            // Its subscription has ended meanwhile: what nobody wants now is not delivered by that.
+            return self.session.page(Origin::Conversation(id), after, Vec::new(), after);
+        }
         let page = match self.member(id) {
             Ok(None) => return self.session.untrack(Origin::Conversation(id)),
             Ok(Some(member)) => self.log_page(id, &member, after, limit),

@@ -212,7 +212,10 @@ impl<S: Transport> Connection<S> {
 
     fn keep_subscriptions(&mut self, settled: Settled, unsettled: Unsettled, free: FreeChanges) {
         let stored = self.subscriber.is_durable().then(|| self.subscriptions.stored());
-        let keeps = |stored: &Vec<_>| crate::sessions::keeps(&*self.context.ledger, &self.owner, stored);
+        // A change before this one that is not written down yet would have the last word.
+        let first = self.unsettled.is_empty();
+        let keeps =
+            |stored: &Vec<_>| first && crate::sessions::keeps(&*self.context.ledger, &self.owner, stored);
         let written = stored.as_ref().is_none_or(keeps);
         let none_free = free.begin.is_empty() && free.end.is_empty();
         self.unsettled.insert(settled.packet_id, unsettled);

@@ -309,25 +309,53 @@ impl Decider {
             self.acknowledged(SessionKey { user: moves.user, device: moves.device }, number);
         }
         for (id, seq) in moves.positions {
-            if let Err(error) = self.delivered(moves.user, id, seq) {
+            let kept = self.delivered(moves.user, id, seq).and_then(|furthest| {
+                if moves.keep_device {
+                    self.move_device(moves.user, moves.device, id, seq, furthest)?;
+                }
+                Ok(())
+            });
+            if let Err(error) = kept {
                 tracing::warn!(conversation = %id, %error, "a position was not kept; it will be reported again");
-                continue;
-            }
-            if moves.keep_device {
-                let position = self.running.device_cursors.entry((moves.user, moves.device, id)).or_default();
-                *position = seq.max(*position);
             }
         }
     }
 
-    fn delivered(&mut self, user: UserId, id: ConversationId, seq: u64) -> Result<(), StoreError> {
+    /// Merged by maximum: after a resume a device may report again what it has reported before. No device was further than
+    /// the `furthest` of its user: then there is nothing to compare with.
+    fn move_device(
+        &mut self,
+        user: UserId,
+        device: DeviceId,
+        id: ConversationId,
+        seq: u64,
+        furthest: bool,
+    ) -> Result<(), StoreError> {
+        let of = (user, device, id);
+        let before = match self.running.device_cursors.get(&of) {
+            Some(running) => *running,
+            None if furthest => 0,
+            None => {
+                let stored = self.view.get(Table::DeviceCursors, &record::device_cursor_key(user, device, id))?;
+                stored.and_then(|value| record::parse_device_cursor(&value)).unwrap_or_default()
+            }
+        };
+        if seq > before {
+            self.running.device_cursors.insert(of, seq);
+        }
+        Ok(())
+    }
+
+    /// Answers whether no device of the user was here before.
+    fn delivered(&mut self, user: UserId, id: ConversationId, seq: u64) -> Result<bool, StoreError> {
         let now = self.now;
-        let Some(known) = self.conversations.get(&self.view, id)? else { return Ok(()) };
+        let Some(known) = self.conversations.get(&self.view, id)? else { return Ok(false) };
         // Removed in the meantime: nothing to keep.
-        let Ok(moved) = known.rules.advance(&user, Cursor::Delivered, seq) else { return Ok(()) };
+        let Ok(moved) = known.rules.advance(&user, Cursor::Delivered, seq) else { return Ok(false) };
         let seq = seq.min(known.rules.head());
         let record = known.cursors.entry(user).or_default();
-        if record.acknowledged < seq {
+        let furthest = record.acknowledged < seq;
+        if furthest {
             record.acknowledged = seq;
             self.running.touched.insert(id);
             self.running.cursors.entry((id, user)).or_default();
@@ -336,7 +364,7 @@ impl Decider {
             record.delivered_ms = now;
             self.running.cursors.insert((id, user), true);
         }
-        Ok(())
+        Ok(furthest)
     }
 
     /// Writes the batch, syncs it, and lets everybody know.
