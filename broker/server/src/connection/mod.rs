@@ -35,7 +35,7 @@ use parlance_mqtt::{
 };
 use parlance_plugin_api::{ConversationId, identity::Principal};
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     pin::Pin,
     sync::Arc,
     task::Poll,
@@ -89,13 +89,13 @@ struct Connection<S> {
     session_ms: u64,
     subscriptions: Subscriptions,
     /// Changes of them that are not written down yet.
-    unsettled: HashMap<PacketId, Unsettled>,
-    will: Option<Will>,
+    unsettled: BTreeMap<PacketId, Unsettled>,
+    will: Option<Box<Will>>,
     out: BytesMut,
     /// A command that found the ledger's queue full: nothing is read or done before it is in.
-    stalled: Option<Command>,
-    /// Acknowledged positions not yet reported.
-    moves: HashMap<ConversationId, u64>,
+    stalled: Option<Box<Command>>,
+    /// Acknowledged positions not yet reported, sorted.
+    moves: Vec<(ConversationId, u64)>,
     /// Entries of the session's own queue up to this number are done with, not yet reported.
     queue_moved: Option<u64>,
     /// No entry of it behind this one was sent.
@@ -112,7 +112,7 @@ struct Connection<S> {
     /// Log reads and re-reads that the session asked for.
     reads: VecDeque<Output<Messenger>>,
     rpcs: usize,
-    infos: HashMap<ConversationId, Arc<ConversationInfo>>,
+    infos: BTreeMap<ConversationId, Arc<ConversationInfo>>,
     epoch: Instant,
     timer: Pin<Box<Sleep>>,
     timer_at: u64,
@@ -140,7 +140,7 @@ struct Closing {
 
 #[expect(clippy::large_enum_variant, reason = "one at a time, taken apart where it is made")]
 enum Woken {
-    Arrived(Arrived),
+    Arrived(Box<Arrived>),
     Read(std::io::Result<usize>),
     Wrote(std::io::Result<()>),
     Room(bool),
@@ -148,11 +148,21 @@ enum Woken {
 }
 
 /// Serves one connection from its first byte to its last.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, stream: S, door: Door) {
-    let connected = handshake::connect(context, stream, door).await;
-    let Some(mut connection) = connected else { return };
+///
+/// The handshake's task ends when the session is there: what follows takes the memory that an idle connection needs.
+pub(crate) async fn serve<S>(context: Arc<Context>, stream: S, door: Door)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Some(connection) = handshake::connect(context, stream, door).await {
+        tokio::spawn(live(connection));
+    }
+}
+
+async fn live<S: AsyncRead + AsyncWrite + Unpin>(mut connection: Box<Connection<S>>) {
     let ended = connection.run().await;
-    connection.finish(ended).await;
+    // On the heap, or every connection would have room for its end from the beginning.
+    Box::pin(connection.finish(ended)).await;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -212,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn woken(&mut self) -> Woken {
         if let Some(command) = self.stalled.take() {
             // The ledger's queue is full: nothing more is taken from this client until there is room.
-            return Woken::Room(self.context.ledger.push(command).await.is_ok());
+            return Woken::Room(Box::pin(self.context.ledger.push(*command)).await.is_ok());
         }
         let busy = self.opening.is_some() || !self.reads.is_empty();
         if busy {
@@ -294,12 +304,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn arrived(&mut self, arrived: Arrived) {
-        for control in arrived.control {
+    fn arrived(&mut self, mut arrived: Box<Arrived>) {
+        for control in arrived.control.drain(..) {
             match control {
                 Control::Removed(conversation) => {
                     self.session.untrack(Origin::Conversation(conversation));
-                    self.moves.remove(&conversation);
+                    self.moves.retain(|(id, _)| *id != conversation);
                 }
                 Control::Close(ReasonCode::ServerShuttingDown, _) => self.draining = true,
                 Control::Close(reason, words) => {
@@ -307,36 +317,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
-        for (ticket, outcome) in arrived.published {
+        for (ticket, outcome) in arrived.published.drain(..) {
             self.published(ticket, outcome);
         }
-        for done in arrived.replies {
+        for done in arrived.replies.drain(..) {
             self.rpc_done(done);
         }
-        for settled in arrived.settled {
+        for settled in arrived.settled.drain(..) {
             self.settled(settled);
         }
-        for step in arrived.steps {
+        for step in arrived.steps.drain(..) {
             self.step(step);
         }
-        if let Some(outcome) = arrived.renewed {
+        if let Some(outcome) = arrived.renewed.take() {
             self.renewed(outcome);
         }
         if arrived.lagging {
             self.session.lagging();
         }
-        for message in arrived.messages {
+        for message in arrived.messages.drain(..) {
             self.announce(message);
         }
-        for (number, delivery) in arrived.queued {
+        for (number, delivery) in arrived.queued.drain(..) {
             self.queued(number, delivery);
         }
-        for delivery in arrived.live {
+        for delivery in arrived.live.drain(..) {
             self.live(delivery);
         }
-        for signal in arrived.signals {
+        for signal in arrived.signals.drain(..) {
             self.signal(signal);
         }
+        arrived.give_back();
     }
 
     /// Feeds the session what was read, until it has enough for now: the rest waits in the decoder.
@@ -454,8 +465,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn delivered(&mut self, origin: Origin, seq: u64) {
         match origin {
             Origin::Conversation(conversation) => {
-                let position = self.moves.entry(conversation).or_default();
-                *position = seq.max(*position);
+                match self.moves.binary_search_by_key(&conversation, |(id, _)| *id) {
+                    Ok(at) => self.moves[at].1 = seq.max(self.moves[at].1),
+                    Err(at) => self.moves.insert(at, (conversation, seq)),
+                }
             }
             Origin::Queue => self.queue_moved = self.queue_moved.max(Some(seq)),
         }
@@ -471,7 +484,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.moves.is_empty() && self.queue_moved.is_none() {
             return None;
         }
-        let positions = std::mem::take(&mut self.moves).into_iter().collect();
+        let positions = std::mem::take(&mut self.moves);
         let keep_device = !self.owner.assigned;
         Some(Command::Moves(Moves {
             user: self.owner.user,
@@ -495,7 +508,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn push(&mut self, command: Command) {
         if let Err(command) = self.context.ledger.try_push(command) {
             metrics::counter!("parlance_ledger_queue_full_total").increment(1);
-            self.stalled = Some(command);
+            self.stalled = Some(Box::new(command));
         }
     }
 }
@@ -516,4 +529,39 @@ fn stored_properties(stored: &crate::ledger::Stored) -> UserProperties {
         properties.push(property("repeated", "true"));
     }
     properties
+}
+
+#[cfg(test)]
+mod sizes {
+    #[test]
+    fn sizes() {
+        use super::*;
+        type S = tokio::net::TcpStream;
+        fn of<F>(_: impl FnOnce(Arc<Context>, S, Door) -> F) -> usize { size_of::<F>() }
+        eprintln!("serve future {}", of(|c, s, d| serve(c, s, d)));
+        eprintln!("handshake future {}", of(|c, s, d| handshake::connect(c, s, d)));
+        fn run_of<F>(_: impl FnOnce(&'static mut Connection<S>) -> F) -> usize { size_of::<F>() }
+        fn fin_of<F>(_: impl FnOnce(Connection<S>) -> F) -> usize { size_of::<F>() }
+        eprintln!("run future {}", run_of(|c| c.run()));
+        eprintln!("finish future {}", fin_of(|c| Box::new(c).finish(Ended::Closed)));
+        eprintln!("Connection {}", size_of::<Connection<S>>());
+        eprintln!("Session {}", size_of::<Session<Messenger>>());
+        eprintln!("Output {}", size_of::<Output<Messenger>>());
+        eprintln!("Peer {}", size_of::<Peer>());
+        eprintln!("Arrived {}", size_of::<Arrived>());
+        eprintln!("Subscriber {}", size_of::<Subscriber>());
+        eprintln!("Subscriptions {}", size_of::<Subscriptions>());
+        eprintln!("Principal {}", size_of::<Principal>());
+        eprintln!("Owner {}", size_of::<Owner>());
+        eprintln!("Door {}", size_of::<Door>());
+        eprintln!("Decoder {}", size_of::<Decoder>());
+        eprintln!("Stream {}", size_of::<Stream<S>>());
+        eprintln!("Will {}", size_of::<Option<Will>>());
+        eprintln!("Tally {}", size_of::<Tally>());
+        eprintln!("Pace {}", size_of::<Pace>());
+        eprintln!("Closing {}", size_of::<Option<Closing>>());
+        eprintln!("Woken {}", size_of::<Woken>());
+        eprintln!("stalled {}", size_of::<Option<Command>>());
+        eprintln!("Sleep {}", size_of::<Sleep>());
+    }
 }

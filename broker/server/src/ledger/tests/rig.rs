@@ -367,10 +367,10 @@ pub(super) fn connect_with(who: &Arc<Subscriber>, messages_max: usize) -> Arc<Pe
 }
 
 /// What came to a connection.
-pub(super) fn arrived(peer: &Peer) -> Arrived {
+pub(super) fn arrived(peer: &Peer) -> Box<Arrived> {
     match peer.poll_arrived(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(arrived) => arrived,
-        Poll::Pending => Arrived::default(),
+        Poll::Pending => Box::default(),
     }
 }
 
