@@ -6,6 +6,7 @@ use crate::{
     hub::Moved,
     ledger::{Published, SendRefusal},
     topics::FreeDelivery,
+    wakes::Mailbox,
 };
 use futures_util::task::AtomicWaker;
 use parlance_engine::Ticket;
@@ -108,6 +109,7 @@ pub(crate) struct Arrived {
 
 /// Emptied ones that the next outbox fills: so that a busy server does not allocate for each wake, and an idle connection
 /// holds none.
+#[expect(clippy::vec_box, reason = "they are handed from outbox to connection and back in their boxes")]
 static SPARES: Mutex<Vec<Box<Arrived>>> = Mutex::new(Vec::new());
 /// How many are kept.
 const SPARES_MAX: usize = 256;
@@ -189,6 +191,8 @@ pub struct Peer {
     limits: OutboxLimits,
     outbox: Mutex<Outbox>,
     waker: AtomicWaker,
+    /// Where its connection is woken from other threads.
+    home: Option<Arc<Mailbox>>,
     ended: Semaphore,
     /// What its connection holds for it, bytes; the outbox is beside that.
     held_bytes: AtomicUsize,
@@ -211,6 +215,7 @@ impl Peer {
             limits,
             outbox: Mutex::default(),
             waker: AtomicWaker::new(),
+            home: Mailbox::home(),
             ended: Semaphore::new(0),
             held_bytes: AtomicUsize::new(0),
         }
@@ -248,8 +253,11 @@ impl Peer {
             change(&mut outbox, &self.limits);
             !waits
         };
-        if wake {
-            self.waker.wake();
+        if wake && let Some(waker) = self.waker.take() {
+            match &self.home {
+                Some(home) => home.wake(waker),
+                None => waker.wake(),
+            }
         }
     }
 
@@ -260,7 +268,8 @@ impl Peer {
                 return;
             }
             outbox.message_bytes += message.bytes();
-            if outbox.arrived().messages.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max
+            if outbox.arrived().messages.len() >= limits.messages_max
+                || outbox.message_bytes > limits.bytes_max
             {
                 outbox.overflow();
                 return;
@@ -287,7 +296,8 @@ impl Peer {
                 return;
             }
             outbox.message_bytes += delivery.message.bytes();
-            if outbox.arrived().queued.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max {
+            if outbox.arrived().queued.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max
+            {
                 outbox.overflow();
                 return;
             }

@@ -17,8 +17,9 @@ mod subscribing;
 use crate::{
     admission::Pace,
     context::Context,
-    delivery::ConversationInfo,
+    delivery::{ConversationInfo, Digits},
     door::Door,
+    gate::LastTarget,
     ledger::{Command, Moves},
     peer::{Arrived, Control, Peer},
     session_domain::{Item, Messenger, Note, Origin},
@@ -35,6 +36,7 @@ use parlance_mqtt::{
 };
 use parlance_plugin_api::{ConversationId, identity::Principal};
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, VecDeque},
     pin::Pin,
     sync::Arc,
@@ -113,7 +115,11 @@ struct Connection<S> {
     reads: VecDeque<Output<Messenger>>,
     rpcs: usize,
     infos: BTreeMap<ConversationId, Arc<ConversationInfo>>,
+    /// Where its last message went.
+    last_target: Option<Box<LastTarget>>,
     epoch: Instant,
+    /// When it was last woken, milliseconds since `epoch`.
+    woken_ms: u64,
     timer: Pin<Box<Sleep>>,
     timer_at: u64,
     ids: Vec<u32>,
@@ -138,7 +144,6 @@ struct Closing {
     session_expiry_s: u32,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, taken apart where it is made")]
 enum Woken {
     Arrived(Box<Arrived>),
     Read(std::io::Result<usize>),
@@ -166,11 +171,17 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(mut connection: Box<Connection<
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Milliseconds since `epoch`. The clock is read once for each wake: all that one wake does happens at one time.
     fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.woken_ms
+    }
+
+    fn read_clock(&mut self) {
+        self.woken_ms = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
     }
 
     async fn run(&mut self) -> Ended {
+        self.read_clock();
         loop {
             self.pump();
             while self.undecoded && self.takes_more() {
@@ -180,7 +191,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.closing.is_some() && self.out.is_empty() {
                 return Ended::Closed;
             }
-            match self.woken().await {
+            let woken = self.woken().await;
+            self.read_clock();
+            match woken {
                 Woken::Arrived(arrived) => self.arrived(arrived),
                 Woken::Read(Ok(0)) | Woken::Read(Err(_)) => return Ended::Lost,
                 Woken::Read(Ok(count)) => {
@@ -232,6 +245,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.stuck_since = Some(self.now());
         }
         self.context.sys.add(std::mem::take(&mut self.tally));
+        if self.reads.is_empty() {
+            // Seldom used, and large for one that is idle.
+            self.reads = VecDeque::new();
+        }
         self.count_memory();
         self.arm_timer();
         let reading = !self.undecoded && self.takes_more();
@@ -384,6 +401,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.open_more();
         self.read_more();
+        io::lend(&mut self.out);
         // What ends a session does not wait for a client that takes nothing: little comes after that.
         while (self.out.len() < WRITE_HIGH_BYTES || self.session.is_closed()) && self.stalled.is_none() {
             let Some(output) = self.session.poll_output() else { break };
@@ -443,6 +461,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.closing = Some(Closing { give_up_at, will, session_expiry_s });
                 }
             }
+        }
+        if self.out.is_empty() {
+            io::give_back(&mut self.out);
         }
     }
 
@@ -518,50 +539,31 @@ fn property(name: &'static str, value: impl Into<Bytes>) -> (Bytes, Bytes) {
     (Bytes::from_static(name.as_bytes()), value.into())
 }
 
+thread_local! {
+    /// What answers are written into: their parts are slices of it, and live as long as the answer waits to be written.
+    static ANSWERS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+/// How much is allocated for them at once.
+const ANSWERS_BYTES: usize = 4 * 1024;
+
+fn answer_text(text: &str) -> Bytes {
+    ANSWERS.with_borrow_mut(|answers| {
+        if answers.capacity() - answers.len() < text.len() {
+            *answers = BytesMut::with_capacity(ANSWERS_BYTES.max(text.len()));
+        }
+        answers.extend_from_slice(text.as_bytes());
+        answers.split().freeze()
+    })
+}
+
 /// The properties of an acknowledged message.
 fn stored_properties(stored: &crate::ledger::Stored) -> UserProperties {
-    let mut properties = vec![
-        property("seq", stored.seq.to_string()),
-        property("time", stored.time_ms.to_string()),
-        property("conversation", stored.conversation.to_string()),
-    ];
+    let mut properties = Vec::with_capacity(4);
+    properties.push(property("seq", answer_text(Digits::of(stored.seq).as_str())));
+    properties.push(property("time", answer_text(Digits::of(stored.time_ms).as_str())));
+    properties.push(property("conversation", answer_text(stored.conversation.text().as_str())));
     if stored.repeated {
         properties.push(property("repeated", "true"));
     }
     properties
-}
-
-#[cfg(test)]
-mod sizes {
-    #[test]
-    fn sizes() {
-        use super::*;
-        type S = tokio::net::TcpStream;
-        fn of<F>(_: impl FnOnce(Arc<Context>, S, Door) -> F) -> usize { size_of::<F>() }
-        eprintln!("serve future {}", of(|c, s, d| serve(c, s, d)));
-        eprintln!("handshake future {}", of(|c, s, d| handshake::connect(c, s, d)));
-        fn run_of<F>(_: impl FnOnce(&'static mut Connection<S>) -> F) -> usize { size_of::<F>() }
-        fn fin_of<F>(_: impl FnOnce(Connection<S>) -> F) -> usize { size_of::<F>() }
-        eprintln!("run future {}", run_of(|c| c.run()));
-        eprintln!("finish future {}", fin_of(|c| Box::new(c).finish(Ended::Closed)));
-        eprintln!("Connection {}", size_of::<Connection<S>>());
-        eprintln!("Session {}", size_of::<Session<Messenger>>());
-        eprintln!("Output {}", size_of::<Output<Messenger>>());
-        eprintln!("Peer {}", size_of::<Peer>());
-        eprintln!("Arrived {}", size_of::<Arrived>());
-        eprintln!("Subscriber {}", size_of::<Subscriber>());
-        eprintln!("Subscriptions {}", size_of::<Subscriptions>());
-        eprintln!("Principal {}", size_of::<Principal>());
-        eprintln!("Owner {}", size_of::<Owner>());
-        eprintln!("Door {}", size_of::<Door>());
-        eprintln!("Decoder {}", size_of::<Decoder>());
-        eprintln!("Stream {}", size_of::<Stream<S>>());
-        eprintln!("Will {}", size_of::<Option<Will>>());
-        eprintln!("Tally {}", size_of::<Tally>());
-        eprintln!("Pace {}", size_of::<Pace>());
-        eprintln!("Closing {}", size_of::<Option<Closing>>());
-        eprintln!("Woken {}", size_of::<Woken>());
-        eprintln!("stalled {}", size_of::<Option<Command>>());
-        eprintln!("Sleep {}", size_of::<Sleep>());
-    }
 }
