@@ -5,8 +5,9 @@
 //! read from the log, page by page, when memory is below half. Both are the same code path: whatever is in
 //! memory is handed out conversation by conversation in turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use foldhash::{HashMap, HashMapExt};
 use parlance_mqtt::QoS;
 
 use crate::lazy::Lazy;

@@ -95,7 +95,7 @@ pub struct Session<D: Domain> {
     resumed: bool,
     /// The last packet was one too many to go on reading: what the client says since then is not heard.
     deaf: bool,
-    /// The client says nothing but that it is there: memory may be given back.
+    /// The client says nothing but that it is there, or what it listens to: memory may be given back.
     resting: bool,
     ending: Option<Box<Ending>>,
     counters: Counters,
@@ -211,6 +211,8 @@ impl<D: Domain> Session<D> {
             return None;
         }
         self.requests = self.requests.saturating_sub(1);
+        // Who subscribes listens from then on, and may say nothing for long.
+        self.resting = true;
         fit(&self.config, codes, &mut reason_string, &mut Vec::new());
         Some(reason_string)
     }

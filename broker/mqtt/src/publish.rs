@@ -105,6 +105,33 @@ impl PublishTemplate {
         })
     }
 
+    /// Another message of the same kind: topic, RETAIN and lasting properties are those of this one, `user_properties` come
+    /// behind them (5), and the payload is its own. What both have was checked already and is only copied.
+    pub fn with_message(
+        &self,
+        user_properties: &[(&str, &str)],
+        payload: &[u8],
+    ) -> Result<Self, EncodeError> {
+        let user_properties = if self.version == Version::V5 { user_properties } else { &[] };
+        let mut measured = Check::new(PacketType::Publish);
+        for (name, value) in user_properties {
+            measured.user_property(name.as_bytes(), value.as_bytes())?;
+        }
+        let payload_at = self.payload_at + measured.len();
+        let total = payload_at + payload.len();
+        if total > varint::VALUE_MAX - RECIPIENT_BYTES_MAX {
+            return Err(EncodeError::PacketTooLarge { bytes: total });
+        }
+        let mut shared = BytesMut::with_capacity(total);
+        shared.put(&self.shared[..self.payload_at]);
+        for (name, value) in user_properties {
+            shared.user_property(name.as_bytes(), value.as_bytes())?;
+        }
+        debug_assert_eq!(shared.len(), payload_at, "measured and written length");
+        shared.put(payload);
+        Ok(Self { shared: shared.freeze(), payload_at, ..*self })
+    }
+
     /// The same message with another Message Expiry Interval in seconds (5), sharing the encoding: a
     /// recipient is told what is left of it (MQTT-3.3.2-6).
     #[must_use]

@@ -88,6 +88,12 @@ impl TopicFilter {
         Ok(Self(text))
     }
 
+    /// The same filter in memory of its own: it may be kept for long without the read buffer that it came in.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(self.as_str().into())
+    }
+
     /// The filter as text, `$share/group/` included.
     pub fn as_str(&self) -> &str {
         &self.0

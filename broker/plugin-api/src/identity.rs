@@ -253,6 +253,12 @@ pub trait Directory: Send + Sync + 'static {
 
     /// An account.
     fn profile(&self, user: UserId) -> Option<Arc<Profile>>;
+
+    /// While this stays the same number, whoever and whatever was found would be found the same: an answer that was asked for
+    /// after the number may be kept as long as the number. `None`: nothing may be kept now.
+    fn version(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What people do with their own accounts.

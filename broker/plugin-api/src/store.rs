@@ -213,7 +213,9 @@ pub trait Store: Send + Sync + 'static {
     /// A bounded page of a table.
     fn scan(&self, scan: Scan<'_>) -> Result<Vec<Entry>, StoreError>;
 
-    /// Applies a run whole or not at all: sorted by table and key, each key at most once. `reaches` is kept with it.
+    /// Applies a run: sorted by table and key, each key at most once. `reaches` is kept only when all of it is there. After
+    /// an error or a crash a part of it may be there: who applies has it in its journal, applies it again, and reads
+    /// through what it has not applied until then.
     fn apply(&self, run: &[Write], reaches: Position) -> Result<(), StoreError>;
 
     /// The position that the last applied run reached: after a crash possibly less than before it, never more than is there.

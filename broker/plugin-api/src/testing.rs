@@ -234,12 +234,14 @@ pub struct PlainVault;
 
 impl Vault for PlainVault {
     fn seal(&self, _: Table, _: &[u8], plain: &[u8], out: &mut Vec<u8>) -> Result<(), VaultError> {
+        // A sealed value never begins with 0.
+        out.push(1);
         out.extend_from_slice(plain);
         Ok(())
     }
 
     fn open(&self, _: Table, _: &[u8], sealed: &[u8]) -> Result<Bytes, VaultError> {
-        Ok(Bytes::copy_from_slice(sealed))
+        sealed.strip_prefix(&[1]).map(Bytes::copy_from_slice).ok_or(VaultError::Malformed)
     }
 
     fn pseudonym(&self, purpose: &str, name: &[u8]) -> [u8; 32] {

@@ -19,8 +19,29 @@ fn parse(text: &str, prefixes: &[u8], expected: &'static str) -> Result<[u8; 16]
     if !prefixes.contains(first) || rest.len() != 26 {
         return Err(error);
     }
-    let bytes = BASE32_DNSSEC.decode(rest).map_err(|_| error.clone())?;
-    bytes.try_into().map_err(|_| error)
+    let mut id = [0; 16];
+    BASE32_DNSSEC.decode_mut(rest, &mut id).map_err(|_| error)?;
+    Ok(id)
+}
+
+/// Length of an identifier in text.
+const ID_TEXT_BYTES: usize = 27;
+
+/// An identifier in text, without an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdText([u8; ID_TEXT_BYTES]);
+
+impl IdText {
+    fn new(prefix: u8, id: &[u8; 16]) -> Self {
+        let mut text = [prefix; ID_TEXT_BYTES];
+        BASE32_DNSSEC.encode_mut(id, &mut text[1..]);
+        Self(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a letter and base32")
+    }
 }
 
 macro_rules! text_form {
@@ -54,11 +75,16 @@ impl UserId {
     pub fn fresh() -> Self {
         Self(uuid::Uuid::now_v7().into_bytes())
     }
+
+    /// The text form.
+    pub fn text(self) -> IdText {
+        IdText::new(b'u', &self.0)
+    }
 }
 
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "u{}", BASE32_DNSSEC.encode(&self.0))
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -104,6 +130,15 @@ impl ConversationId {
         Self(id)
     }
 
+    /// The text form.
+    pub fn text(self) -> IdText {
+        let prefix = match self.kind() {
+            ConversationKind::Direct => b'd',
+            ConversationKind::Group => b'g',
+        };
+        IdText::new(prefix, &self.0)
+    }
+
     /// Direct or group.
     pub fn kind(self) -> ConversationKind {
         if self.0[0] & 0x80 == 0 { ConversationKind::Group } else { ConversationKind::Direct }
@@ -115,11 +150,7 @@ const DIRECT_NAMESPACE: uuid::Uuid = uuid::Uuid::from_u128(0x7f1d_2c36_50a4_4e4b
 
 impl fmt::Display for ConversationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let prefix = match self.kind() {
-            ConversationKind::Direct => 'd',
-            ConversationKind::Group => 'g',
-        };
-        write!(f, "{prefix}{}", BASE32_DNSSEC.encode(&self.0))
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -128,7 +159,7 @@ impl FromStr for ConversationId {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let error = IdError { expected: "a conversation id (g or d and 26 characters)" };
         let id = Self(parse(text, b"gd", error.expected)?);
-        if id.to_string() == text { Ok(id) } else { Err(error) }
+        if id.text().as_str() == text { Ok(id) } else { Err(error) }
     }
 }
 text_form!(ConversationId);

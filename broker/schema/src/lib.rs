@@ -10,7 +10,7 @@ pub mod message;
 pub mod text;
 pub mod topic;
 
-pub use id::{ConversationId, ConversationKind, Handle, HandleError, IdError, UserId};
+pub use id::{ConversationId, ConversationKind, Handle, HandleError, IdError, IdText, UserId};
 pub use message::{Content, Format, PayloadError};
 
 /// Protobuf messages (`proto/parlance.proto`) with their JSON form.

@@ -17,10 +17,13 @@ use parlance_schema::{
     text,
     topic::{Channel, mine},
 };
-use std::sync::{Arc, OnceLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 /// How a conversation is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ConversationInfo {
     /// Its id.
     pub id: ConversationId,
@@ -30,14 +33,30 @@ pub struct ConversationInfo {
     pub handle: String,
     /// A direct conversation's users.
     pub peers: Vec<UserId>,
+    kinds: Mutex<Vec<Kind>>,
 }
+
+/// What all messages of one sender in one form have in common, encoded.
+#[derive(Debug)]
+struct Kind {
+    sender: UserId,
+    /// As in [`Committed::form`].
+    form: usize,
+    /// Of the directory that the names in it came from.
+    version: u64,
+    /// Without seq, time and payload.
+    template: PublishTemplate,
+}
+
+/// How many kinds a conversation remembers.
+const KINDS_MAX: usize = 4;
 
 impl ConversationInfo {
     /// From its record.
     pub fn new(id: ConversationId, record: &ConversationRecord) -> Self {
         let user = |bytes: &Vec<u8>| bytes.as_slice().try_into().ok().map(UserId);
         let peers = record.peers.iter().filter_map(user).collect();
-        Self { id, name: record.name.clone(), handle: record.handle.clone(), peers }
+        Self { id, name: record.name.clone(), handle: record.handle.clone(), peers, kinds: Mutex::default() }
     }
 
     /// The other user of a direct conversation as `viewer` sees it (oneself, in a conversation with oneself).
@@ -50,8 +69,35 @@ impl ConversationInfo {
     pub fn label(&self, viewer: UserId, directory: &dyn Directory) -> String {
         match self.peer_of(viewer) {
             Some(peer) if self.id.kind() == ConversationKind::Direct => user_label(peer, directory),
-            _ => text::name(&self.handle, &self.id.to_string()),
+            _ if self.handle.is_empty() => self.id.to_string(),
+            _ => text::name(&self.handle, ""),
         }
+    }
+
+    /// A message of a kind: what they have in common is made where it is not known, or may be old.
+    fn message_of(
+        &self,
+        (sender, form, version): (UserId, usize, Option<u64>),
+        make: impl FnOnce() -> Result<PublishTemplate, EncodeError>,
+        message: impl FnOnce(&PublishTemplate) -> Result<PublishTemplate, EncodeError>,
+    ) -> Result<PublishTemplate, EncodeError> {
+        let Some(version) = version else { return message(&make()?) };
+        // What is in the list is whole at any time.
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kinds.iter().position(|kind| (kind.sender, kind.form) == (sender, form));
+        if let Some(known) = known {
+            if kinds[known].version == version {
+                return message(&kinds[known].template);
+            }
+            kinds.remove(known);
+        }
+        let template = make()?;
+        let made = message(&template);
+        if kinds.len() >= KINDS_MAX {
+            kinds.remove(0);
+        }
+        kinds.push(Kind { sender, form, version, template });
+        made
     }
 
     /// Which of the two views of a direct conversation `viewer` has; groups have one.
@@ -62,8 +108,10 @@ impl ConversationInfo {
 
 /// The topic level that names a user.
 pub(crate) fn user_label(user: UserId, directory: &dyn Directory) -> String {
-    let handle = directory.profile(user).map(|profile| profile.handle.to_string()).unwrap_or_default();
-    text::name(&handle, &user.to_string())
+    match directory.profile(user) {
+        Some(profile) => text::name(profile.handle.as_str(), ""),
+        None => user.to_string(),
+    }
 }
 
 const FORMATS: usize = 3;
@@ -84,7 +132,9 @@ pub struct Committed {
     pub device: Option<DeviceId>,
     /// What is stored; `None` when the record does not open any more.
     pub record: Option<LogRecord>,
-    encodings: OnceLock<Box<Encodings>>,
+    /// The form that was asked for first: most have one reader, or readers of one kind.
+    first: OnceLock<(usize, Option<PublishTemplate>)>,
+    others: OnceLock<Box<Encodings>>,
     /// Its memory, counted while somebody waits for it.
     held: Option<Held>,
 }
@@ -95,7 +145,16 @@ impl Committed {
         let id = |bytes: &Bytes| <[u8; 16]>::try_from(&bytes[..]).ok();
         let sender = record.as_ref().and_then(|record| id(&record.sender)).map_or(UserId([0; 16]), UserId);
         let device = record.as_ref().and_then(|record| id(&record.device)).map(DeviceId);
-        Self { conversation, seq, sender, device, record, encodings: OnceLock::new(), held: None }
+        Self {
+            conversation,
+            seq,
+            sender,
+            device,
+            record,
+            first: OnceLock::new(),
+            others: OnceLock::new(),
+            held: None,
+        }
     }
 
     /// Counted among what is on its way.
@@ -121,20 +180,55 @@ impl Committed {
         viewer: UserId,
         directory: &dyn Directory,
     ) -> Option<&PublishTemplate> {
-        let encodings = self.encodings.get_or_init(Box::default);
-        let version_index = usize::from(version == Version::V5);
-        let index = (format as usize * VERSIONS + version_index) * SIDES + self.conversation.side(viewer);
-        let encoded = encodings[index].get_or_init(|| match self.encode(format, version, viewer, directory) {
+        let form = self.form(format, version, viewer);
+        let encode = || match self.encode(format, version, viewer, directory) {
             Ok(template) => Some(template),
             Err(error) => {
                 tracing::error!(conversation = %self.conversation.id, seq = self.seq, %error, "a message cannot be encoded");
                 None
             }
-        });
-        encoded.as_ref()
+        };
+        let (first, encoded) = self.first.get_or_init(|| (form, encode()));
+        if *first == form {
+            return encoded.as_ref();
+        }
+        self.others.get_or_init(Box::default)[form].get_or_init(encode).as_ref()
+    }
+
+    /// Which of the encodings of a message it is.
+    fn form(&self, format: Format, version: Version, viewer: UserId) -> usize {
+        let version = usize::from(version == Version::V5);
+        (format as usize * VERSIONS + version) * SIDES + self.conversation.side(viewer)
     }
 
     fn encode(
+        &self,
+        format: Format,
+        version: Version,
+        viewer: UserId,
+        directory: &dyn Directory,
+    ) -> Result<PublishTemplate, EncodeError> {
+        let form = self.form(format, version, viewer);
+        let kind = (self.sender, form, directory.version());
+        let make = || self.kind(format, version, viewer, directory);
+        let payload = match &self.record {
+            // The most frequent case needs no rendering: the text itself is the payload.
+            Some(record) if format == Format::Text && !record.text.is_empty() => Cow::Borrowed(&record.text),
+            record => Cow::Owned(
+                render::message(self.conversation.id, self.seq, record.as_ref(), directory).render(format),
+            ),
+        };
+        let time_ms = self.record.as_ref().map_or(0, |record| record.time_ms);
+        self.conversation.message_of(kind, make, |kind| {
+            let (seq, time) = (Digits::of(self.seq), Digits::of(time_ms));
+            let id = self.conversation.id.text();
+            let properties = [("seq", seq.as_str()), ("conversation", id.as_str()), ("time", time.as_str())];
+            kind.with_message(&properties, &payload)
+        })
+    }
+
+    /// What it has in common with others of its sender, in one form.
+    fn kind(
         &self,
         format: Format,
         version: Version,
@@ -147,41 +241,121 @@ impl Committed {
         // Handles and ids are topic levels by construction.
         let topic = TopicName::new(topic)
             .map_err(|_| EncodeError::InvalidString { packet: parlance_mqtt::PacketType::Publish })?;
-        let properties = self.properties(format, version);
-        PublishTemplate::new(version, &topic, &properties, &self.payload(format, directory), false)
+        PublishTemplate::new(version, &topic, &properties(format), &[], false)
     }
+}
 
-    fn payload(&self, format: Format, directory: &dyn Directory) -> Bytes {
-        match &self.record {
-            // The most frequent case needs no rendering: the text itself is the payload.
-            Some(record) if format == Format::Text && !record.text.is_empty() => record.text.clone(),
-            record => {
-                render::message(self.conversation.id, self.seq, record.as_ref(), directory).render(format)
+/// What all messages of a format say of their payload.
+fn properties(format: Format) -> PublishProperties {
+    let content_type: &'static [u8] = match format {
+        Format::Text => b"text/plain",
+        Format::Json => b"application/json",
+        Format::Pb => b"application/protobuf",
+    };
+    PublishProperties {
+        payload_is_utf8: (format != Format::Pb).then_some(true),
+        content_type: Some(Bytes::from_static(content_type)),
+        ..PublishProperties::default()
+    }
+}
+
+/// A number in decimal, without an allocation.
+pub(crate) struct Digits {
+    bytes: [u8; Self::MAX],
+    from: usize,
+}
+
+impl Digits {
+    /// Of the greatest number.
+    const MAX: usize = 20;
+
+    pub(crate) fn of(mut number: u64) -> Self {
+        let (mut bytes, mut from) = ([0; Self::MAX], Self::MAX);
+        loop {
+            from -= 1;
+            bytes[from] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return Self { bytes, from };
             }
         }
     }
 
-    fn properties(&self, format: Format, version: Version) -> PublishProperties {
-        if version == Version::V3 {
-            return PublishProperties::default();
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[self.from..]).expect("digits")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::World;
+    use parlance_mqtt::{QoS, Recipient};
+    use parlance_plugin_api::identity::{Named, Profile};
+    use parlance_schema::Handle;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+    /// A world whose names may be kept as long as a number stays.
+    #[derive(Default)]
+    struct Versioned(World, AtomicU64);
+
+    impl Directory for Versioned {
+        fn resolve(&self, handle: &Handle) -> Option<Named> {
+            self.0.resolve(handle)
         }
-        let content_type: &'static [u8] = match format {
-            Format::Text => b"text/plain",
-            Format::Json => b"application/json",
-            Format::Pb => b"application/protobuf",
+        fn profile(&self, user: UserId) -> Option<Arc<Profile>> {
+            self.0.profile(user)
+        }
+        fn version(&self) -> Option<u64> {
+            Some(self.1.load(SeqCst))
+        }
+    }
+
+    fn topic(message: &Committed, viewer: UserId, directory: &dyn Directory) -> String {
+        let template = message.encoding(Format::Text, Version::V5, viewer, directory).unwrap();
+        let recipient = Recipient {
+            qos: QoS::AtMostOnce,
+            dup: false,
+            packet_id: None,
+            subscription_ids: &[],
+            topic_alias: None,
+            retain: false,
         };
-        PublishProperties {
-            payload_is_utf8: (format != Format::Pb).then_some(true),
-            content_type: Some(Bytes::from_static(content_type)),
-            user_properties: vec![
-                (Bytes::from_static(b"seq"), self.seq.to_string().into()),
-                (Bytes::from_static(b"conversation"), self.conversation.id.to_string().into()),
-                (
-                    Bytes::from_static(b"time"),
-                    self.record.as_ref().map_or(0, |record| record.time_ms).to_string().into(),
-                ),
-            ],
-            ..PublishProperties::default()
+        let mut out = bytes::BytesMut::new();
+        template.write(&recipient, &mut out);
+        String::from_utf8_lossy(&out[4..4 + template.topic_len()]).into_owned()
+    }
+
+    #[test]
+    fn numbers_in_decimal() {
+        for number in [0, 1, 9, 10, 1_763_797_018_123, u64::MAX] {
+            assert_eq!(Digits::of(number).as_str(), number.to_string());
         }
+    }
+
+    #[test]
+    fn each_reader_sees_its_own_topic_and_a_new_name_at_once() {
+        let mut directory = Versioned::default();
+        let (alice, bob) = (directory.0.user("alice"), directory.0.user("bob"));
+        let id = ConversationId::direct(alice, bob);
+        let peers = [alice, bob].map(|user| user.0.to_vec()).to_vec();
+        let record = ConversationRecord { peers, ..ConversationRecord::default() };
+        let info = Arc::new(ConversationInfo::new(id, &record));
+        let message = |seq, sender: UserId| {
+            let sender = sender.0.to_vec().into();
+            let text = Bytes::from_static(b"hello");
+            let record = LogRecord { sender, text, ..LogRecord::default() };
+            Committed::new(info.clone(), seq, Some(record))
+        };
+        for seq in 1..4 {
+            let (from_alice, from_bob) = (message(seq, alice), message(seq, bob));
+            assert_eq!(topic(&from_alice, bob, &directory), "me/text/inbox/@alice/@alice");
+            assert_eq!(topic(&from_alice, alice, &directory), "me/text/inbox/@bob/@alice");
+            assert_eq!(topic(&from_bob, bob, &directory), "me/text/inbox/@alice/@bob");
+            assert_eq!(topic(&from_bob, alice, &directory), "me/text/inbox/@bob/@bob");
+        }
+        directory.0.rename(alice, "alicia");
+        directory.1.fetch_add(1, SeqCst);
+        assert_eq!(topic(&message(4, alice), bob, &directory), "me/text/inbox/@alicia/@alicia");
     }
 }

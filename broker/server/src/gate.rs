@@ -13,7 +13,7 @@ use crate::{
 use bytes::Bytes;
 use parlance_mqtt::{PacketId, Publish, QoS, TopicFilter, TopicName};
 use parlance_plugin_api::{
-    ConversationId,
+    ConversationId, ConversationKind,
     access::TopicAction,
     identity::{AccountKind, Principal},
     record::{FreeRecord, SessionKey},
@@ -21,7 +21,7 @@ use parlance_plugin_api::{
 use parlance_schema::{
     Format,
     message::{parse_read, parse_send, parse_typing},
-    topic::{Channel, TopicError, Up, mine, parse_up},
+    topic::{Address, Channel, TopicError, Up, mine, parse_up},
 };
 use std::sync::Arc;
 
@@ -67,6 +67,24 @@ impl Sender<'_> {
     }
 }
 
+/// Where the last message of a connection went, that it was allowed to, and while what that was decided from stays the same:
+/// the next one mostly goes there too. Belongs to one principal.
+pub(crate) struct LastTarget {
+    topic: Bytes,
+    format: Format,
+    target: Target,
+    /// Of the directory.
+    version: u64,
+}
+
+/// Whether what an address leads to depends on the caller, its credential and the directory, and on nothing else.
+fn is_said_by_directory(address: &Address) -> bool {
+    match address {
+        Address::User(_) | Address::UserHandle(_) | Address::GroupHandle(_) => true,
+        Address::Conversation(id) => id.kind() == ConversationKind::Group,
+    }
+}
+
 /// Longest method name, bytes; longer ones are no method.
 const METHOD_BYTES_MAX: usize = 64;
 
@@ -74,9 +92,23 @@ const METHOD_BYTES_MAX: usize = 64;
 ///
 /// # Errors
 /// [`ApiError`], to be answered with its MQTT reason and code.
-pub(crate) fn route(context: &Context, sender: &Sender<'_>, publish: Publish) -> Result<Routed, ApiError> {
+pub(crate) fn route(
+    context: &Context,
+    sender: &Sender<'_>,
+    topic: Option<&TopicName>,
+    publish: Publish,
+    last: &mut Option<Box<LastTarget>>,
+) -> Result<Routed, ApiError> {
     // The session hands out publishes with their topic name only.
-    let topic = publish.topic.clone().ok_or_else(|| ApiError::Malformed("no topic".into()))?;
+    let topic = topic.ok_or_else(|| ApiError::Malformed("no topic".into()))?;
+    // Asked before anything is looked up: what changes meanwhile is not kept as if it were new.
+    let version = context.directory.version();
+    if let Some(last) = last
+        && last.topic == topic.as_bytes()
+        && version == Some(last.version)
+    {
+        return message(sender, last.target, last.format, publish).map(Routed::Send);
+    }
     let up = parse_up(topic.as_str())?;
     if up != Up::Free && sender.principal.kind == AccountKind::Anonymous {
         return Err(ApiError::TopicNotAllowed("this listener is for free topics only"));
@@ -85,6 +117,13 @@ pub(crate) fn route(context: &Context, sender: &Sender<'_>, publish: Publish) ->
     match up {
         Up::Message(address, format) => {
             let target = resolver.address(&address, Purpose::Write)?;
+            if is_said_by_directory(&address)
+                && let Some(version) = version
+            {
+                // A copy: the name is a slice of the read buffer.
+                let topic = Bytes::copy_from_slice(topic.as_bytes());
+                *last = Some(Box::new(LastTarget { topic, format, target, version }));
+            }
             message(sender, target, format, publish).map(Routed::Send)
         }
         Up::Read(address, format) => {
@@ -97,7 +136,7 @@ pub(crate) fn route(context: &Context, sender: &Sender<'_>, publish: Publish) ->
             Ok(Routed::Typing { target: resolver.address(&address, Purpose::Write)?, typing })
         }
         Up::Rpc(method) => rpc(method, publish).map(Routed::Rpc),
-        Up::Free => free(context, sender, &topic, &publish),
+        Up::Free => free(context, sender, topic, &publish),
     }
 }
 

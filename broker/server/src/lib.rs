@@ -29,5 +29,6 @@ pub mod simulation;
 mod subscriptions;
 mod sys;
 pub mod topics;
+mod wakes;
 mod who;
 mod wills;

@@ -6,6 +6,7 @@ use crate::{
     hub::Moved,
     ledger::{Published, SendRefusal},
     topics::FreeDelivery,
+    wakes::Mailbox,
 };
 use futures_util::task::AtomicWaker;
 use parlance_engine::Ticket;
@@ -106,24 +107,62 @@ pub(crate) struct Arrived {
     pub(crate) lagging: bool,
 }
 
+/// Emptied ones that the next outbox fills: so that a busy server does not allocate for each wake, and an idle connection
+/// holds none.
+#[expect(clippy::vec_box, reason = "they are handed from outbox to connection and back in their boxes")]
+static SPARES: Mutex<Vec<Box<Arrived>>> = Mutex::new(Vec::new());
+/// How many are kept.
+const SPARES_MAX: usize = 256;
+/// Room for more than so many of a kind is not kept.
+const SPARE_ROOM_MAX: usize = 64;
+
+impl Arrived {
+    fn spare() -> Box<Self> {
+        SPARES.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Everything in it was looked at.
+    pub(crate) fn give_back(mut self: Box<Self>) {
+        let Self { published, messages, queued, live, .. } = &mut *self;
+        published.clear();
+        published.shrink_to(SPARE_ROOM_MAX);
+        messages.clear();
+        messages.shrink_to(SPARE_ROOM_MAX);
+        queued.clear();
+        queued.shrink_to(SPARE_ROOM_MAX);
+        live.clear();
+        live.shrink_to(SPARE_ROOM_MAX);
+        self.lagging = false;
+        let mut spares = SPARES.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < SPARES_MAX {
+            spares.push(self);
+        }
+    }
+}
+
 #[derive(Default)]
 struct Outbox {
-    arrived: Arrived,
+    /// `None`: nothing came since the connection last looked.
+    arrived: Option<Box<Arrived>>,
     message_bytes: usize,
     live_bytes: usize,
     /// Live messages that the connection has taken and its client has not.
     held_live: usize,
     held_live_bytes: usize,
-    waiting: bool,
 }
 
 impl Outbox {
+    fn arrived(&mut self) -> &mut Arrived {
+        self.arrived.get_or_insert_with(Arrived::spare)
+    }
+
     /// Messages with a position are forgotten: they are read again.
     fn overflow(&mut self) {
-        self.arrived.messages = VecDeque::new();
-        self.arrived.queued = VecDeque::new();
+        let arrived = self.arrived();
+        arrived.messages = VecDeque::new();
+        arrived.queued = VecDeque::new();
+        arrived.lagging = true;
         self.message_bytes = 0;
-        self.arrived.lagging = true;
         metrics::counter!("parlance_outbox_overflows_total").increment(1);
     }
 }
@@ -152,6 +191,8 @@ pub struct Peer {
     limits: OutboxLimits,
     outbox: Mutex<Outbox>,
     waker: AtomicWaker,
+    /// Where its connection is woken from other threads.
+    home: Option<Arc<Mailbox>>,
     ended: Semaphore,
     /// What its connection holds for it, bytes; the outbox is beside that.
     held_bytes: AtomicUsize,
@@ -174,6 +215,7 @@ impl Peer {
             limits,
             outbox: Mutex::default(),
             waker: AtomicWaker::new(),
+            home: Mailbox::home(),
             ended: Semaphore::new(0),
             held_bytes: AtomicUsize::new(0),
         }
@@ -207,53 +249,59 @@ impl Peer {
     fn push(&self, change: impl FnOnce(&mut Outbox, &OutboxLimits)) {
         let wake = {
             let mut outbox = self.outbox();
+            let waits = outbox.arrived.is_some();
             change(&mut outbox, &self.limits);
-            !std::mem::replace(&mut outbox.waiting, true)
+            !waits
         };
-        if wake {
-            self.waker.wake();
+        if wake && let Some(waker) = self.waker.take() {
+            match &self.home {
+                Some(home) => home.wake(waker),
+                None => waker.wake(),
+            }
         }
     }
 
     /// A committed message. A full outbox is no loss: the session forgets it and reads on from the log.
     pub(crate) fn message(&self, message: &Arc<Committed>) {
         self.push(|outbox, limits| {
-            if outbox.arrived.lagging {
+            if outbox.arrived().lagging {
                 return;
             }
             outbox.message_bytes += message.bytes();
-            if outbox.arrived.messages.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max
+            if outbox.arrived().messages.len() >= limits.messages_max
+                || outbox.message_bytes > limits.bytes_max
             {
                 outbox.overflow();
                 return;
             }
-            outbox.arrived.messages.push_back(message.clone());
+            outbox.arrived().messages.push_back(message.clone());
         });
     }
 
     /// Something that is told live only.
     pub(crate) fn signal(&self, signal: Signal) {
         self.push(|outbox, limits| {
-            if outbox.arrived.signals.len() >= limits.signals_max {
+            if outbox.arrived().signals.len() >= limits.signals_max {
                 metrics::counter!("parlance_signals_dropped_total").increment(1);
                 return;
             }
-            outbox.arrived.signals.push_back(signal);
+            outbox.arrived().signals.push_back(signal);
         });
     }
 
     /// An entry of the session's queue. A full outbox is no loss: the session reads on from the queue.
     pub(crate) fn queued(&self, number: u64, delivery: &Arc<FreeDelivery>) {
         self.push(|outbox, limits| {
-            if outbox.arrived.lagging {
+            if outbox.arrived().lagging {
                 return;
             }
             outbox.message_bytes += delivery.message.bytes();
-            if outbox.arrived.queued.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max {
+            if outbox.arrived().queued.len() >= limits.messages_max || outbox.message_bytes > limits.bytes_max
+            {
                 outbox.overflow();
                 return;
             }
-            outbox.arrived.queued.push_back((number, delivery.clone()));
+            outbox.arrived().queued.push_back((number, delivery.clone()));
         });
     }
 
@@ -262,14 +310,14 @@ impl Peer {
         let mut taken = true;
         self.push(|outbox, limits| {
             let bytes = delivery.message.bytes();
-            if outbox.arrived.live.len() >= limits.messages_max
+            if outbox.arrived().live.len() >= limits.messages_max
                 || outbox.live_bytes + bytes > limits.bytes_max
             {
                 taken = false;
                 return;
             }
             outbox.live_bytes += bytes;
-            outbox.arrived.live.push_back(delivery.clone());
+            outbox.arrived().live.push_back(delivery.clone());
         });
         taken
     }
@@ -278,7 +326,7 @@ impl Peer {
     pub(crate) fn take_live(&self) -> VecDeque<Arc<FreeDelivery>> {
         let mut outbox = self.outbox();
         outbox.live_bytes = 0;
-        std::mem::take(&mut outbox.arrived.live)
+        outbox.arrived.as_mut().map(|arrived| std::mem::take(&mut arrived.live)).unwrap_or_default()
     }
 
     /// How many more live messages find room, here and at the connection, as far as can be seen: none while half of the
@@ -286,7 +334,8 @@ impl Peer {
     pub(crate) fn live_room(&self) -> usize {
         let outbox = self.outbox();
         let bytes = outbox.live_bytes + outbox.held_live_bytes;
-        let messages = outbox.arrived.live.len() + outbox.held_live;
+        let waiting = outbox.arrived.as_ref().map_or(0, |arrived| arrived.live.len());
+        let messages = waiting + outbox.held_live;
         let room = bytes < self.limits.bytes_max / 2;
         if room { self.limits.messages_max.saturating_sub(messages) } else { 0 }
     }
@@ -307,42 +356,42 @@ impl Peer {
 
     /// A step of the session is durable, or failed.
     pub(crate) fn step(&self, step: Step) {
-        self.push(|outbox, _| outbox.arrived.steps.push(step));
+        self.push(|outbox, _| outbox.arrived().steps.push(step));
     }
 
     /// The client has authenticated anew, or failed to.
     pub(crate) fn renewed(&self, outcome: Result<Principal, ApiError>) {
-        self.push(|outbox, _| outbox.arrived.renewed = Some(outcome));
+        self.push(|outbox, _| outbox.arrived().renewed = Some(outcome));
     }
 
     /// What must happen before anything else.
     pub(crate) fn control(&self, control: Control) {
         self.push(|outbox, _| {
             if let Control::Removed(conversation) = &control {
-                outbox.arrived.messages.retain(|message| message.conversation.id != *conversation);
-                outbox.arrived.signals.retain(|signal| signal.conversation() != Some(*conversation));
+                outbox.arrived().messages.retain(|message| message.conversation.id != *conversation);
+                outbox.arrived().signals.retain(|signal| signal.conversation() != Some(*conversation));
             }
-            outbox.arrived.control.push(control);
+            outbox.arrived().control.push(control);
         });
     }
 
     /// A publish of this device was decided.
     pub(crate) fn publish_done(&self, ticket: Ticket, outcome: Result<Published, SendRefusal>) {
-        self.push(|outbox, _| outbox.arrived.published.push((ticket, outcome)));
+        self.push(|outbox, _| outbox.arrived().published.push((ticket, outcome)));
     }
 
     /// An RPC of this device was answered.
     pub(crate) fn rpc_done(&self, done: RpcDone) {
-        self.push(|outbox, _| outbox.arrived.replies.push(done));
+        self.push(|outbox, _| outbox.arrived().replies.push(done));
     }
 
     /// Subscriptions of this device were written down.
     pub(crate) fn settled(&self, settled: Settled) {
-        self.push(|outbox, _| outbox.arrived.settled.push(settled));
+        self.push(|outbox, _| outbox.arrived().settled.push(settled));
     }
 
     /// What came, or wait.
-    pub(crate) fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<Arrived> {
+    pub(crate) fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<Box<Arrived>> {
         if let Some(arrived) = self.take() {
             return Poll::Ready(arrived);
         }
@@ -351,14 +400,12 @@ impl Peer {
         self.take().map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn take(&self) -> Option<Arrived> {
+    fn take(&self) -> Option<Box<Arrived>> {
         let mut outbox = self.outbox();
-        if !std::mem::take(&mut outbox.waiting) {
-            return None;
-        }
+        let arrived = outbox.arrived.take()?;
         outbox.message_bytes = 0;
         outbox.live_bytes = 0;
-        Some(std::mem::take(&mut outbox.arrived))
+        Some(arrived)
     }
 
     /// The connection is gone and everything of it is written down.

@@ -76,6 +76,8 @@ impl Subscriptions {
         match self.list.iter_mut().find(|known| known.filter == subscription.filter) {
             Some(known) => Some(std::mem::replace(known, subscription)),
             None => {
+                // Most sessions have one or two.
+                self.list.reserve_exact(usize::from(self.list.len() < 2));
                 self.list.push(subscription);
                 None
             }
@@ -112,7 +114,14 @@ impl Subscriptions {
 
     /// Whether anything of the inbox is subscribed to.
     pub(crate) fn has_inbox(&self) -> bool {
-        Format::ALL.into_iter().any(|format| self.mine(format, Channel::Inbox).next().is_some())
+        self.has(Channel::Inbox)
+    }
+
+    /// Whether anything of a channel is subscribed to.
+    pub(crate) fn has(&self, wanted: Channel) -> bool {
+        self.list
+            .iter()
+            .any(|subscription| matches!(subscription.wish, Wish::Mine { channel, .. } if channel == wanted))
     }
 
     /// Whether a free subscription is shared with others.

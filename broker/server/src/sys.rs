@@ -9,7 +9,7 @@ use parlance_mqtt::QoS;
 use parlance_plugin_api::record::FreeRecord;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -22,6 +22,8 @@ pub(crate) struct Tally {
     pub(crate) messages_received: u64,
     /// PUBLISH packets that were written.
     pub(crate) messages_sent: u64,
+    /// Those of them that were messages of conversations.
+    pub(crate) delivered: u64,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
 }
@@ -33,6 +35,7 @@ pub(crate) struct Sys {
     messages_sent: AtomicU64,
     bytes_received: AtomicU64,
     bytes_sent: AtomicU64,
+    delivered: OnceLock<metrics::Counter>,
     present: Mutex<Vec<Arc<FreeMessage>>>,
 }
 
@@ -44,6 +47,11 @@ impl Sys {
         }
         self.messages_received.fetch_add(tally.messages_received, Relaxed);
         self.messages_sent.fetch_add(tally.messages_sent, Relaxed);
+        if tally.delivered > 0 {
+            // Looked up by its name once, and not before the recorder is there.
+            let counter = || metrics::counter!("parlance_messages_delivered_total");
+            self.delivered.get_or_init(counter).increment(tally.delivered);
+        }
         self.bytes_received.fetch_add(tally.bytes_received, Relaxed);
         self.bytes_sent.fetch_add(tally.bytes_sent, Relaxed);
     }

@@ -239,23 +239,24 @@ async fn publish(context: &Context, will: &LastWill) {
         subscriber: &will.subscriber,
         session_ms: will.session_ms,
     };
-    let command = match gate::route(context, &sender, will.publish.clone()) {
-        Ok(Routed::Send(intent)) => {
-            // Also for the device that left it.
-            Command::Send(Box::new(SendIntent { device: None, ..*intent }), Done::Nobody)
-        }
-        Ok(Routed::Free(publish)) => Command::Publish(publish, Done::Nobody),
-        Ok(Routed::Live(message)) => {
-            context.topics.route_live(&message, None);
-            return;
-        }
-        Ok(Routed::Read { .. } | Routed::Typing { .. } | Routed::Rpc(_)) => return,
-        Err(error) => {
-            metrics::counter!("parlance_wills_refused_total").increment(1);
-            tracing::debug!(code = error.code().as_str(), "a will was refused");
-            return;
-        }
-    };
+    let command =
+        match gate::route(context, &sender, will.publish.topic.as_ref(), will.publish.clone(), &mut None) {
+            Ok(Routed::Send(intent)) => {
+                // Also for the device that left it.
+                Command::Send(Box::new(SendIntent { device: None, ..*intent }), Done::Nobody)
+            }
+            Ok(Routed::Free(publish)) => Command::Publish(publish, Done::Nobody),
+            Ok(Routed::Live(message)) => {
+                context.topics.route_live(&message, None);
+                return;
+            }
+            Ok(Routed::Read { .. } | Routed::Typing { .. } | Routed::Rpc(_)) => return,
+            Err(error) => {
+                metrics::counter!("parlance_wills_refused_total").increment(1);
+                tracing::debug!(code = error.code().as_str(), "a will was refused");
+                return;
+            }
+        };
     metrics::counter!("parlance_wills_published_total").increment(1);
     // It fails only when the ledger stops.
     let _ = context.ledger.push(command).await;

@@ -8,15 +8,22 @@ use lru::LruCache;
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     num::NonZeroUsize,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 const SHARDS: usize = 16;
+/// One change in [`Cache::changes`]; below it stands how many are under way.
+const CHANGE: u64 = 1 << 24;
 
 /// See the module.
 pub(crate) struct Cache<K, V> {
     hasher: RandomState,
     shards: [Mutex<Shard<K, V>>; SHARDS],
+    /// Changes that have begun or ended, each a [`CHANGE`], and how many are under way.
+    changes: AtomicU64,
 }
 
 struct Shard<K, V> {
@@ -32,7 +39,18 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     pub(crate) fn new(entries_max: usize) -> Self {
         let each = NonZeroUsize::new(entries_max.div_ceil(SHARDS)).unwrap_or(NonZeroUsize::MIN);
         let shard = || Mutex::new(Shard { entries: LruCache::new(each), turns: 0, changing: 0 });
-        Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| shard()) }
+        Self {
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| shard()),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    /// A number that changes when a change begins and when it ends; `None` while one is under way. What was found after one look
+    /// at it is right as long as later looks see the same.
+    pub(crate) fn version(&self) -> Option<u64> {
+        let changes = self.changes.load(Ordering::SeqCst);
+        changes.is_multiple_of(CHANGE).then_some(changes / CHANGE)
     }
 
     fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
@@ -66,6 +84,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
 
     /// Forgets an entry, and remembers nothing of it until the answer is dropped.
     pub(crate) fn changing(&self, key: K) -> Changing<'_, K, V> {
+        self.changes.fetch_add(CHANGE + 1, Ordering::SeqCst);
         let mut shard = self.shard(&key);
         shard.entries.pop(&key);
         shard.turns += 1;
@@ -86,6 +105,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Drop for Changing<'_, K, V> {
         let mut shard = self.cache.shard(&self.key);
         shard.turns += 1;
         shard.changing -= 1;
+        self.cache.changes.fetch_add(CHANGE - 1, Ordering::SeqCst);
     }
 }
 
@@ -117,6 +137,19 @@ mod tests {
         });
         assert_eq!(stale, Ok(Some(1)));
         assert_eq!(read(&cache, 2), 2);
+    }
+
+    #[test]
+    fn what_is_kept_elsewhere_is_known_to_be_old() {
+        let cache: Cache<u8, u8> = Cache::new(16);
+        let before = cache.version();
+        assert!(before.is_some() && cache.version() == before);
+        let (one, two) = (cache.changing(1), cache.changing(2));
+        assert_eq!(cache.version(), None);
+        drop(one);
+        assert_eq!(cache.version(), None, "the other one is under way");
+        drop(two);
+        assert!(cache.version().is_some_and(|version| Some(version) != before));
     }
 
     #[test]

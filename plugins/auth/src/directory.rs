@@ -25,4 +25,9 @@ impl Directory for Auth {
     fn profile(&self, user: UserId) -> Option<Arc<Profile>> {
         or_unknown(self.state.account(user)).map(|account| account.profile)
     }
+
+    /// Names are never given to another, so it is the accounts that change.
+    fn version(&self) -> Option<u64> {
+        self.state.accounts_version()
+    }
 }

@@ -81,6 +81,11 @@ impl State {
         self.accounts.get_or(&user, || account::load(self.view(), user))
     }
 
+    /// See [`Cache::version`].
+    pub(crate) fn accounts_version(&self) -> Option<u64> {
+        self.accounts.version()
+    }
+
     /// The user that a person or an operator wrote: an id, or a handle with or without `@`. An id comes before a
     /// handle that looks like one.
     pub(crate) fn user_called(&self, name: &str) -> Result<Option<UserId>, LedgerError> {

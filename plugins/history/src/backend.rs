@@ -33,7 +33,7 @@ pub(crate) trait Backend: Sized + Send + Sync + 'static {
     /// The position of the last run that is visible.
     fn applied(&self) -> Result<Position, StoreError>;
 
-    /// Writes a run and its position atomically, in memory or further.
+    /// Writes a run, and its position when all of it is written, in memory or further.
     fn commit(&self, run: &[Write], reaches: Position) -> Result<(), StoreError>;
 
     /// Makes every commit before it durable.

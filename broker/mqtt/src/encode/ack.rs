@@ -2,9 +2,9 @@
 
 use bytes::BytesMut;
 
-use super::out::Out;
-use super::properties::{Explanation, put_properties};
-use crate::{Ack, EncodeError, Packet, ReasonCode, Version};
+use super::out::{Check, Out};
+use super::properties::{Explanation, Properties, put_properties};
+use crate::{Ack, EncodeError, Packet, ReasonCode, Version, varint};
 
 /// Writes pings and acknowledgements that say nothing but their packet identifier, the same in both versions
 /// and by far the most frequent. False: not one of them, nothing was written.
@@ -24,6 +24,33 @@ pub(super) fn encode_plain(packet: &Packet, version: Version, out: &mut BytesMut
         }
         _ => false,
     }
+}
+
+/// Writes an acknowledgement that says more: as [`super::encode`] would, but measured once and not once for each length in
+/// it. The answer to every message is one.
+pub(super) fn encode_explained(packet: &Packet, ack: &Ack, out: &mut BytesMut) -> Result<(), EncodeError> {
+    let packet_type = packet.packet_type();
+    super::check_reason(packet_type, ack.reason, Version::V5)?;
+    let explanation = explanation(ack);
+    let mut measured = Check::new(packet_type);
+    explanation.put(&mut measured)?;
+    let (properties, mut remaining) = (measured.len(), 3);
+    if !explanation.is_empty() {
+        remaining += varint::len(properties) + properties;
+    }
+    if remaining > varint::VALUE_MAX {
+        return Err(EncodeError::PacketTooLarge { bytes: remaining });
+    }
+    out.reserve(1 + varint::len(remaining) + remaining);
+    out.u8(packet_type.first_byte());
+    out.varint(remaining);
+    out.u16(ack.packet_id.get());
+    out.u8(ack.reason.code());
+    if !explanation.is_empty() {
+        out.varint(properties);
+        explanation.put(out)?;
+    }
+    Ok(())
 }
 
 fn is_plain(ack: &Ack) -> bool {

@@ -33,6 +33,11 @@ pub fn encode(packet: &Packet, version: Version, out: &mut BytesMut) -> Result<(
     if ack::encode_plain(packet, version, out) {
         return Ok(());
     }
+    if version == Version::V5
+        && let Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) = packet
+    {
+        return ack::encode_explained(packet, ack, out);
+    }
     let remaining = remaining_len(packet, version)?;
     let total = 1 + varint::len(remaining) + remaining;
     let start = out.len();

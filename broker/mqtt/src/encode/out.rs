@@ -90,7 +90,9 @@ impl Out for Check {
     }
 
     fn text(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        if has_nul(bytes) || std::str::from_utf8(bytes).is_err() {
+        // Nearly all is ASCII, and that is seen in one pass without a branch.
+        let plain = bytes.iter().fold(true, |plain, byte| plain & (byte.wrapping_sub(1) < 0x7F));
+        if !plain && (has_nul(bytes) || std::str::from_utf8(bytes).is_err()) {
             return Err(EncodeError::InvalidString { packet: self.packet });
         }
         self.binary(bytes)

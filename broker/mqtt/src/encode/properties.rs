@@ -62,12 +62,13 @@ pub(crate) trait PutProperty: Out + Sized {
     }
 
     fn user_properties(&mut self, properties: &UserProperties) -> Result<(), EncodeError> {
-        for (name, value) in properties {
-            self.u8(PropertyId::UserProperty as u8);
-            self.text(name)?;
-            self.text(value)?;
-        }
-        Ok(())
+        properties.iter().try_for_each(|(name, value)| self.user_property(name, value))
+    }
+
+    fn user_property(&mut self, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
+        self.u8(PropertyId::UserProperty as u8);
+        self.text(name)?;
+        self.text(value)
     }
 }
 

@@ -88,6 +88,31 @@ fn expiry_is_set_without_encoding_again() {
     assert_eq!(template(Version::V3).with_message_expiry(Some(1)).message_expiry_s(), None);
 }
 
+/// The same packet as one that is made from the beginning.
+#[test]
+fn a_message_of_the_same_kind() {
+    let properties = PublishProperties { payload_is_utf8: Some(true), ..PublishProperties::default() };
+    let user_properties = vec![("seq".into(), "7".into()), ("time".into(), "12".into())];
+    let whole = PublishProperties { user_properties, ..properties.clone() };
+    for version in [Version::V3, Version::V5] {
+        let new = |properties, payload| {
+            PublishTemplate::new(version, &"a/b".parse().unwrap(), properties, payload, true).unwrap()
+        };
+        let made = new(&properties, b"first").with_message(&[("seq", "7"), ("time", "12")], b"hi").unwrap();
+        let expected = new(&whole, b"hi");
+        assert_eq!((made.payload(), made.topic_len()), (&b"hi"[..], 3));
+        let mut out = BytesMut::new();
+        expected.write(&plain(), &mut out);
+        writes(&made, &plain(), &out);
+    }
+    let first = template(Version::V5);
+    let refused = first.with_message(&[("a", "\0")], b"").map(drop);
+    assert_eq!(refused, Err(EncodeError::InvalidString { packet: PacketType::Publish }));
+    let long = "x".repeat(1 << 16);
+    let refused = first.with_message(&[("a", &long)], b"").map(drop);
+    assert_eq!(refused, Err(EncodeError::FieldTooLong { packet: PacketType::Publish, bytes: 1 << 16 }));
+}
+
 #[test]
 fn bad_properties_are_refused() {
     let topic = "a".parse().unwrap();

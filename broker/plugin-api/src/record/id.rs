@@ -1,9 +1,7 @@
 //! `Ids`: sender (16) ‖ tag (1) ‖ id → [`IdRecord`], so that a retry finds the first seq.
 //!
-//! Tag 0: the client's own message id. Tag 1: MQTT's own retransmission of a message without an id: the device and
-//! the packet id, overwritten by the next message of that packet id, and believed only together with DUP and the same body.
+//! Tag 0: the client's own message id. (Tag 1 was a packet id of a device: now the log tells, see [`super::LogRecord`].)
 
-use super::DeviceId;
 use crate::{ConversationId, UserId};
 use prost::Message;
 
@@ -22,9 +20,6 @@ pub struct IdRecord {
     /// First 8 bytes of the SHA-256 of its content: the same id with another body is an error.
     #[prost(fixed64, tag = "4")]
     pub body: u64,
-    /// Tag 1 only: the session (its start, Unix milliseconds) whose packet id it was.
-    #[prost(uint64, tag = "5")]
-    pub session: u64,
 }
 
 impl IdRecord {
@@ -43,16 +38,6 @@ pub fn explicit_id_key(sender: UserId, id: &[u8]) -> Vec<u8> {
     key
 }
 
-/// Key of a packet id of a device.
-pub fn implicit_id_key(sender: UserId, device: DeviceId, packet_id: u16) -> Vec<u8> {
-    let mut key = Vec::with_capacity(35);
-    key.extend_from_slice(&sender.0);
-    key.push(1);
-    key.extend_from_slice(&device.0);
-    key.extend_from_slice(&packet_id.to_be_bytes());
-    key
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,16 +45,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_round_trip(conversation: [u8; 16], seq: u64, time_ms: u64, body: u64, session: u64) {
-            let record = IdRecord { conversation: conversation.to_vec(), seq, time_ms, body, session };
+        fn values_round_trip(conversation: [u8; 16], seq: u64, time_ms: u64, body: u64) {
+            let record = IdRecord { conversation: conversation.to_vec(), seq, time_ms, body };
             prop_assert_eq!(record.conversation(), Some(ConversationId(conversation)));
             prop_assert_eq!(super::super::decode(record.encode_to_vec().into()), Some(record));
-        }
-
-        #[test]
-        fn the_two_kinds_never_collide(sender: [u8; 16], id: Vec<u8>, device: [u8; 16], packet: u16) {
-            let sender = UserId(sender);
-            prop_assert_ne!(explicit_id_key(sender, &id), implicit_id_key(sender, DeviceId(device), packet));
         }
     }
 }

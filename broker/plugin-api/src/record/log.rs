@@ -29,6 +29,9 @@ pub struct LogRecord {
     /// The sender's device (see `device_key`), so that it is not sent its own message; empty for HTTP.
     #[prost(bytes = "bytes", tag = "7")]
     pub device: Bytes,
+    /// The MQTT packet id of a message without an id of its own, so that a retransmission finds it; 0 for others.
+    #[prost(uint32, tag = "8")]
+    pub packet_id: u32,
 }
 
 /// Typed bytes.

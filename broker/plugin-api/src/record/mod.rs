@@ -19,7 +19,7 @@ pub use device::{
     DeviceId, DeviceRecord, SessionKey, SessionRecord, StoredSubscription, StoredWill, device_key,
 };
 pub use free::{FreeRecord, PropertyRecord};
-pub use id::{IdRecord, explicit_id_key, implicit_id_key};
+pub use id::{IdRecord, explicit_id_key};
 pub use log::{ChangeRecord, DataRecord, LogRecord, log_key, parse_log_key};
 pub use member::{MemberRecord, Role, member_key, parse_member_key};
 pub use name::{NameRecord, handle_pseudonym};

@@ -48,6 +48,11 @@ impl World {
         user
     }
 
+    pub(crate) fn rename(&mut self, user: UserId, handle: &str) {
+        let profile = Profile { handle: handle.parse().unwrap(), ..(*self.profiles[&user]).clone() };
+        self.profiles.insert(user, Arc::new(profile));
+    }
+
     /// A group with its members, each from `joined_seq` on.
     pub(crate) fn group(&mut self, handle: &str, members: &[(UserId, u64)]) -> ConversationId {
         let group = ConversationId::fresh_group();

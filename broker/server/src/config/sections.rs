@@ -68,7 +68,7 @@ section! {
         /// Free space of the disk below which new messages are refused, bytes.
         min_free_bytes: u64 = 64 * MIB, in 0..=1_099_511_627_776;
         /// Decided data that is collected in memory before it goes to the store, bytes.
-        run_bytes_max: usize = 16 << 20, in 65_536..=1_073_741_824;
+        run_bytes_max: usize = 32 << 20, in 65_536..=1_073_741_824;
     }
 }
 

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 impl<S: Transport> Connection<S> {
     /// Writes down what must outlive the connection, publishes the will, and lets the next connection of this session in.
-    pub(super) async fn finish(mut self, ended: Ended) {
+    pub(super) async fn finish(mut self: Box<Self>, ended: Ended) {
         let closing = self.closing.take().unwrap_or_else(|| {
             self.session.close(ReasonCode::UnspecifiedError, None);
             let expiry = std::iter::from_fn(|| self.session.poll_output()).find_map(|output| match output {
@@ -27,7 +27,7 @@ impl<S: Transport> Connection<S> {
             Closing { give_up_at: 0, will: WillFate::Publish, session_expiry_s: expiry.unwrap_or_default() }
         });
         let ledger = self.context.ledger.clone();
-        let waiting = self.stalled.take();
+        let waiting = self.stalled.take().map(|command| *command);
         for command in waiting.into_iter().chain(self.take_moves()) {
             // It fails only when the ledger stops: the positions are then a little older, and a message comes twice.
             let _ = ledger.push(command).await;
@@ -70,7 +70,7 @@ impl<S: Transport> Connection<S> {
             kept: session_expiry_s > 0,
             // The end of the session does not wait for the delay (MQTT-3.1.2-8).
             delay_s: will.delay_s.unwrap_or_default().min(session_expiry_s),
-            publish: wills::publish_of(will),
+            publish: wills::publish_of(*will),
         };
         self.context.wills.leave(&self.context, last).await
     }

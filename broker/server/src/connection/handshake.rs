@@ -32,7 +32,11 @@ use parlance_plugin_api::{
     record::{DeviceId, SessionKey},
     store::StoreError,
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{Instant, timeout};
 
 /// Largest CONNECT, bytes: who is not logged in yet gets little memory.
@@ -46,7 +50,7 @@ pub(super) async fn connect<S: Transport>(
     context: Arc<Context>,
     stream: S,
     mut door: Door,
-) -> Option<Connection<S>> {
+) -> Option<Box<Connection<S>>> {
     let mut stream = Stream::new(stream);
     let mut decoder = Decoder::new(context.config.limits.packet_bytes_max.min(CONNECT_BYTES_MAX));
     let wait = door.permit.handshake_wait();
@@ -279,7 +283,7 @@ async fn finish<S: Transport>(
     connect: Connect,
     established: Established,
     mut door: Door,
-) -> Option<Connection<S>> {
+) -> Option<Box<Connection<S>>> {
     let Established { plan, principal, owner, peer, subscriber, opened } = established;
     let mut decoder = decoder;
     door.permit.settle();
@@ -306,7 +310,7 @@ async fn finish<S: Transport>(
     };
     session.set_channel_qos(FREE_QOS1, QoS::AtLeastOnce);
     session.set_channel_qos(FREE_QOS2, QoS::ExactlyOnce);
-    let mut connection = Connection {
+    let mut connection = Box::new(Connection {
         stream,
         decoder,
         session,
@@ -317,14 +321,14 @@ async fn finish<S: Transport>(
         peer,
         subscriber,
         door,
-        unsettled: HashMap::new(),
+        unsettled: BTreeMap::new(),
         pace: Pace::default(),
         session_ms: opened.began_ms,
         subscriptions: Subscriptions::default(),
-        will: connect.will,
+        will: connect.will.map(Box::new),
         out: BytesMut::new(),
         stalled: None,
-        moves: HashMap::new(),
+        moves: Vec::new(),
         queue_moved: None,
         queue_sent,
         live_bytes: 0,
@@ -332,10 +336,12 @@ async fn finish<S: Transport>(
         tally: Tally::default(),
         moves_due: None,
         opening: None,
-        reads: std::collections::VecDeque::new(),
+        reads: VecDeque::new(),
         rpcs: 0,
-        infos: HashMap::new(),
+        infos: BTreeMap::new(),
+        last_target: None,
         epoch,
+        woken_ms: 0,
         timer: Box::pin(tokio::time::sleep_until(epoch)),
         timer_at: 0,
         ids: Vec::new(),
@@ -343,12 +349,12 @@ async fn finish<S: Transport>(
         // Clients may send more before they have seen CONNACK (MQTT-3.1.4-5).
         undecoded: true,
         stuck_since: None,
-        undecided: std::collections::BTreeMap::new(),
+        undecided: BTreeMap::new(),
         unanswered: 0,
         draining: false,
         closing: None,
         context,
-    };
+    });
     connection.send(&Packet::ConnAck(Box::new(connack(&plan, opened.present))));
     connection.restore_subscriptions(opened.subscriptions);
     connection.follow_queue();

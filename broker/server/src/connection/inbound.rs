@@ -19,8 +19,8 @@ use std::sync::Arc;
 const TYPING_REPEAT_MS: u64 = 1000;
 
 impl<S: Transport> Connection<S> {
-    pub(super) fn publish(&mut self, ticket: Ticket, publish: Publish) {
-        let topic = publish.topic.clone();
+    pub(super) fn publish(&mut self, ticket: Ticket, mut publish: Publish) {
+        let topic = publish.topic.take();
         if publish.retain && self.version == Version::V5 && !topic.as_ref().is_some_and(gate::is_free) {
             let words = "messages of conversations are not retained: they have a history";
             return self.session.close(ReasonCode::RetainNotSupported, Some(words.into()));
@@ -31,7 +31,7 @@ impl<S: Transport> Connection<S> {
             subscriber: &self.subscriber,
             session_ms: self.session_ms,
         };
-        let routed = gate::route(&self.context, &sender, publish);
+        let routed = gate::route(&self.context, &sender, topic.as_ref(), publish, &mut self.last_target);
         if self.version == Version::V3 && ticket.needs_answer() {
             // Who is told of a refusal by an event must be told of which publish. The answer takes it out again.
             self.undecided.extend(topic.clone().map(|topic| (ticket, topic)));

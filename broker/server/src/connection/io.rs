@@ -26,6 +26,36 @@ thread_local! {
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
+/// Room of a thread's write buffer, bytes.
+const WRITE_BYTES: usize = 16 * 1024;
+/// One that has grown larger is not kept.
+const WRITE_BYTES_MAX: usize = 64 * 1024;
+/// A connection that has to wait with more than this keeps the buffer in which it is.
+const WRITE_REST_BYTES: usize = 4 * 1024;
+
+thread_local! {
+    /// What the connection that is at work writes into, so that it need not grow a buffer of its own each time.
+    static WRITE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// Gives a connection that has no write buffer the thread's.
+pub(super) fn lend(out: &mut BytesMut) {
+    if out.capacity() == 0 {
+        *out = WRITE.take();
+        out.reserve(WRITE_BYTES);
+    }
+}
+
+/// An empty write buffer goes back to the thread, and a connection that has to wait with the rest keeps no more than that.
+pub(super) fn give_back(out: &mut BytesMut) {
+    let rest = if out.is_empty() { BytesMut::new() } else { BytesMut::from(&out[..]) };
+    let mut buffer = std::mem::replace(out, rest);
+    buffer.clear();
+    if buffer.try_reclaim(WRITE_BYTES) && buffer.capacity() <= WRITE_BYTES_MAX {
+        WRITE.set(buffer);
+    }
+}
+
 /// A transport with the way Parlance reads and writes.
 pub(super) struct Stream<S> {
     inner: S,
@@ -74,13 +104,16 @@ impl<S: Transport> Stream<S> {
                     wrote = true;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if wrote => return Poll::Ready(Ok(())),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // Copied only where that is cheap; a rest that has been copied has little room.
+                    if out.len() <= WRITE_REST_BYTES && (wrote || out.capacity() >= WRITE_BYTES) {
+                        give_back(out);
+                    }
+                    return if wrote { Poll::Ready(Ok(())) } else { Poll::Pending };
+                }
             }
         }
-        if wrote {
-            *out = BytesMut::new();
-        }
+        give_back(out);
         // TLS and WebSocket keep what was written until they are told that this was all.
         match Pin::new(&mut self.inner).poll_flush(cx) {
             Poll::Ready(flushed) => {

@@ -17,8 +17,9 @@ mod subscribing;
 use crate::{
     admission::Pace,
     context::Context,
-    delivery::ConversationInfo,
+    delivery::{ConversationInfo, Digits},
     door::Door,
+    gate::LastTarget,
     ledger::{Command, Moves},
     peer::{Arrived, Control, Peer},
     session_domain::{Item, Messenger, Note, Origin},
@@ -35,7 +36,8 @@ use parlance_mqtt::{
 };
 use parlance_plugin_api::{ConversationId, identity::Principal};
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
     pin::Pin,
     sync::Arc,
     task::Poll,
@@ -93,13 +95,13 @@ struct Connection<S> {
     session_ms: u64,
     subscriptions: Subscriptions,
     /// Changes of them that are not written down yet.
-    unsettled: HashMap<PacketId, Unsettled>,
-    will: Option<Will>,
+    unsettled: BTreeMap<PacketId, Unsettled>,
+    will: Option<Box<Will>>,
     out: BytesMut,
     /// A command that found the ledger's queue full: nothing is read or done before it is in.
-    stalled: Option<Command>,
-    /// Acknowledged positions not yet reported.
-    moves: HashMap<ConversationId, u64>,
+    stalled: Option<Box<Command>>,
+    /// Acknowledged positions not yet reported, sorted.
+    moves: Vec<(ConversationId, u64)>,
     /// Entries of the session's own queue up to this number are done with, not yet reported.
     queue_moved: Option<u64>,
     /// No entry of it behind this one was sent.
@@ -116,8 +118,12 @@ struct Connection<S> {
     /// Log reads and re-reads that the session asked for.
     reads: VecDeque<Output<Messenger>>,
     rpcs: usize,
-    infos: HashMap<ConversationId, Arc<ConversationInfo>>,
+    infos: BTreeMap<ConversationId, Arc<ConversationInfo>>,
+    /// Where its last message went.
+    last_target: Option<Box<LastTarget>>,
     epoch: Instant,
+    /// When it was last woken, milliseconds since `epoch`.
+    woken_ms: u64,
     timer: Pin<Box<Sleep>>,
     timer_at: u64,
     ids: Vec<u32>,
@@ -142,9 +148,8 @@ struct Closing {
     session_expiry_s: u32,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, taken apart where it is made")]
 enum Woken {
-    Arrived(Arrived),
+    Arrived(Box<Arrived>),
     Read(std::io::Result<usize>),
     Wrote(std::io::Result<()>),
     Room(bool),
@@ -152,19 +157,35 @@ enum Woken {
 }
 
 /// Serves one connection from its first byte to its last.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(context: Arc<Context>, stream: S, door: Door) {
-    let connected = handshake::connect(context, stream, door).await;
-    let Some(mut connection) = connected else { return };
+///
+/// The handshake's task ends when the session is there: what follows takes the memory that an idle connection needs.
+pub(crate) async fn serve<S>(context: Arc<Context>, stream: S, door: Door)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Some(connection) = handshake::connect(context, stream, door).await {
+        tokio::spawn(live(connection));
+    }
+}
+
+async fn live<S: AsyncRead + AsyncWrite + Unpin>(mut connection: Box<Connection<S>>) {
     let ended = connection.run().await;
-    connection.finish(ended).await;
+    // On the heap, or every connection would have room for its end from the beginning.
+    Box::pin(connection.finish(ended)).await;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Milliseconds since `epoch`. The clock is read once for each wake: all that one wake does happens at one time.
     fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.woken_ms
+    }
+
+    fn read_clock(&mut self) {
+        self.woken_ms = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
     }
 
     async fn run(&mut self) -> Ended {
+        self.read_clock();
         loop {
             self.pump();
             while self.undecoded && self.takes_more() {
@@ -174,7 +195,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.closing.is_some() && self.out.is_empty() {
                 return Ended::Closed;
             }
-            match self.woken().await {
+            let woken = self.woken().await;
+            self.read_clock();
+            match woken {
                 Woken::Arrived(arrived) => self.arrived(arrived),
                 Woken::Read(Ok(0)) | Woken::Read(Err(_)) => return Ended::Lost,
                 Woken::Read(Ok(count)) => {
@@ -222,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn woken(&mut self) -> Woken {
         if let Some(command) = self.stalled.take() {
             // The ledger's queue is full: nothing more is taken from this client until there is room.
-            return Woken::Room(self.context.ledger.push(command).await.is_ok());
+            return Woken::Room(Box::pin(self.context.ledger.push(*command)).await.is_ok());
         }
         let busy = self.opening.is_some() || !self.reads.is_empty();
         if busy {
@@ -232,6 +255,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.stuck_since = Some(self.now());
         }
         self.context.sys.add(std::mem::take(&mut self.tally));
+        if self.reads.is_empty() {
+            // Seldom used, and large for one that is idle.
+            self.reads = VecDeque::new();
+        }
         self.count_memory();
         self.arm_timer();
         let reading = !self.undecoded && self.takes_more();
@@ -306,12 +333,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn arrived(&mut self, arrived: Arrived) {
-        for control in arrived.control {
+    fn arrived(&mut self, mut arrived: Box<Arrived>) {
+        for control in arrived.control.drain(..) {
             match control {
                 Control::Removed(conversation) => {
                     self.session.untrack(Origin::Conversation(conversation));
-                    self.moves.remove(&conversation);
+                    self.moves.retain(|(id, _)| *id != conversation);
                 }
                 Control::Close(ReasonCode::ServerShuttingDown, _) => self.draining = true,
                 Control::Close(reason, words) => {
@@ -319,36 +346,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
-        for (ticket, outcome) in arrived.published {
+        for (ticket, outcome) in arrived.published.drain(..) {
             self.published(ticket, outcome);
         }
-        for done in arrived.replies {
+        for done in arrived.replies.drain(..) {
             self.rpc_done(done);
         }
-        for settled in arrived.settled {
+        for settled in arrived.settled.drain(..) {
             self.settled(settled);
         }
-        for step in arrived.steps {
+        for step in arrived.steps.drain(..) {
             self.step(step);
         }
-        if let Some(outcome) = arrived.renewed {
+        if let Some(outcome) = arrived.renewed.take() {
             self.renewed(outcome);
         }
         if arrived.lagging {
             self.session.lagging();
         }
-        for message in arrived.messages {
+        for message in arrived.messages.drain(..) {
             self.announce(message);
         }
-        for (number, delivery) in arrived.queued {
+        for (number, delivery) in arrived.queued.drain(..) {
             self.queued(number, delivery);
         }
-        for delivery in arrived.live {
+        for delivery in arrived.live.drain(..) {
             self.live(delivery);
         }
-        for signal in arrived.signals {
+        for signal in arrived.signals.drain(..) {
             self.signal(signal);
         }
+        arrived.give_back();
     }
 
     /// Feeds the session what was read, until it has enough for now: the rest waits in the decoder.
@@ -385,6 +413,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.open_more();
         self.read_more();
+        io::lend(&mut self.out);
         // What ends a session does not wait for a client that takes nothing: little comes after that.
         while (self.out.len() < WRITE_HIGH_BYTES || self.session.is_closed()) && self.stalled.is_none() {
             let Some(output) = self.session.poll_output() else { break };
@@ -447,6 +476,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
+        if self.out.is_empty() {
+            io::give_back(&mut self.out);
+        }
     }
 
     /// A publish has its outcome.
@@ -468,8 +500,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn delivered(&mut self, origin: Origin, seq: u64) {
         match origin {
             Origin::Conversation(conversation) => {
-                let position = self.moves.entry(conversation).or_default();
-                *position = seq.max(*position);
+                match self.moves.binary_search_by_key(&conversation, |(id, _)| *id) {
+                    Ok(at) => self.moves[at].1 = seq.max(self.moves[at].1),
+                    Err(at) => self.moves.insert(at, (conversation, seq)),
+                }
             }
             Origin::Queue => self.queue_moved = self.queue_moved.max(Some(seq)),
         }
@@ -485,7 +519,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.moves.is_empty() && self.queue_moved.is_none() {
             return None;
         }
-        let positions = std::mem::take(&mut self.moves).into_iter().collect();
+        let positions = std::mem::take(&mut self.moves);
         let keep_device = !self.owner.assigned;
         Some(Command::Moves(Moves {
             user: self.owner.user,
@@ -509,7 +543,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn push(&mut self, command: Command) {
         if let Err(command) = self.context.ledger.try_push(command) {
             metrics::counter!("parlance_ledger_queue_full_total").increment(1);
-            self.stalled = Some(command);
+            self.stalled = Some(Box::new(command));
         }
     }
 }
@@ -519,13 +553,29 @@ fn property(name: &'static str, value: impl Into<Bytes>) -> (Bytes, Bytes) {
     (Bytes::from_static(name.as_bytes()), value.into())
 }
 
+thread_local! {
+    /// What answers are written into: their parts are slices of it, and live as long as the answer waits to be written.
+    static ANSWERS: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+/// How much is allocated for them at once.
+const ANSWERS_BYTES: usize = 4 * 1024;
+
+fn answer_text(text: &str) -> Bytes {
+    ANSWERS.with_borrow_mut(|answers| {
+        if answers.capacity() - answers.len() < text.len() {
+            *answers = BytesMut::with_capacity(ANSWERS_BYTES.max(text.len()));
+        }
+        answers.extend_from_slice(text.as_bytes());
+        answers.split().freeze()
+    })
+}
+
 /// The properties of an acknowledged message.
 fn stored_properties(stored: &crate::ledger::Stored) -> UserProperties {
-    let mut properties = vec![
-        property("seq", stored.seq.to_string()),
-        property("time", stored.time_ms.to_string()),
-        property("conversation", stored.conversation.to_string()),
-    ];
+    let mut properties = Vec::with_capacity(4);
+    properties.push(property("seq", answer_text(Digits::of(stored.seq).as_str())));
+    properties.push(property("time", answer_text(Digits::of(stored.time_ms).as_str())));
+    properties.push(property("conversation", answer_text(stored.conversation.text().as_str())));
     if stored.repeated {
         properties.push(property("repeated", "true"));
     }

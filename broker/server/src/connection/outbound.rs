@@ -80,8 +80,7 @@ impl<S: Transport> Connection<S> {
         dup: bool,
     ) {
         let format = Format::ALL[usize::from(channel) % Format::ALL.len()];
-        let directory = self.context.directory.clone();
-        let encoding = message.encoding(format, self.version, self.owner.user, &*directory);
+        let encoding = message.encoding(format, self.version, self.owner.user, &*self.context.directory);
         let mut ids = std::mem::take(&mut self.ids);
         self.subscriptions.ids(format, Channel::Inbox, || self.inbox_rest(message), &mut ids);
         let recipient =
@@ -90,7 +89,7 @@ impl<S: Transport> Connection<S> {
             Some(template) if template.len(&recipient) <= self.client_packet_max => {
                 template.write(&recipient, &mut self.out);
                 self.tally.messages_sent += 1;
-                metrics::counter!("parlance_messages_delivered_total").increment(1);
+                self.tally.delivered += 1;
             }
             _ => {
                 self.session.undeliverable(packet_id);
@@ -126,7 +125,7 @@ impl<S: Transport> Connection<S> {
         let directory = self.context.directory.clone();
         match signal {
             Signal::Receipt(moved) => {
-                if !self.may_read(moved.conversation.id) {
+                if !self.subscriptions.has(Channel::Receipts) || !self.may_read(moved.conversation.id) {
                     return;
                 }
                 let label = moved.conversation.label(self.owner.user, &*directory);
@@ -142,7 +141,7 @@ impl<S: Transport> Connection<S> {
                 self.tell(Channel::Receipts, &[&label, &member], &receipt);
             }
             Signal::Typing { conversation, user, typing } => {
-                if !self.may_read(conversation.id) {
+                if !self.subscriptions.has(Channel::Typing) || !self.may_read(conversation.id) {
                     return;
                 }
                 let label = conversation.label(self.owner.user, &*directory);

@@ -52,6 +52,8 @@ impl<S: Transport> Connection<S> {
         self.peer.set_credential(principal.credential);
         self.context.authenticator.still_holds(&principal)?;
         self.principal = principal;
+        // It was allowed to the old one.
+        self.last_target = None;
         Ok(())
     }
 }

@@ -84,6 +84,7 @@ impl<S: Transport> Connection<S> {
         if !known && self.subscriptions.len() >= limit {
             return Err(ReasonCode::QuotaExceeded);
         }
+        let asked = SubscribeFilter { filter: asked.filter.detached(), ..asked };
         let wish = self.wish(&asked.filter)?;
         if wish == Wish::Free {
             self.may_begin(&asked.filter, known)?;

@@ -2,7 +2,7 @@
 
 use super::{Health, decider::Shared, overlay::Overlay};
 use parlance_journal::Disk;
-use parlance_plugin_api::store::{Position, StoreError};
+use parlance_plugin_api::store::{Position, StoreError, Vault};
 use std::{
     path::PathBuf,
     sync::{
@@ -46,6 +46,7 @@ pub(crate) struct Failing {
 /// The one thread that writes to the store.
 pub(crate) struct Applier {
     pub(crate) overlay: Arc<Overlay>,
+    pub(crate) vault: Arc<dyn Vault>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) options: ApplierOptions,
     pub(crate) applied: Position,
@@ -135,7 +136,7 @@ impl Applier {
     fn apply(&mut self) {
         let Some(run) = self.overlay.freeze() else { return };
         self.last_run = Instant::now();
-        match self.overlay.store().apply(&run.layer.sorted(), run.reaches) {
+        match self.overlay.apply(&run, &*self.vault) {
             Ok(()) => {
                 self.works();
                 self.applied = run.reaches;

@@ -63,11 +63,12 @@ impl Conversations {
         view: &dyn View,
         id: ConversationId,
     ) -> Result<Option<&mut Known>, StoreError> {
-        if !self.cache.contains(&id) {
-            let Some(known) = load(view, id)? else { return Ok(None) };
-            self.cache.put(id, known);
+        let loaded = || load(view, id).map_err(Some)?.ok_or(None);
+        match self.cache.try_get_or_insert_mut(id, loaded) {
+            Ok(known) => Ok(Some(known)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
         }
-        Ok(self.cache.get_mut(&id))
     }
 
     pub(crate) fn insert(&mut self, id: ConversationId, known: Known) {

@@ -26,9 +26,8 @@ use parlance_plugin_api::{
     record::{self, CursorRecord, DeviceId, HeadRecord, IdRecord, SessionKey},
     store::{Position, StoreError, Table, VaultError},
 };
-use prost::Message as _;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     io::IoSlice,
     sync::{
         Arc, Mutex, PoisonError,
@@ -77,6 +76,8 @@ impl Shared {
 pub(crate) struct Limits {
     pub(crate) batch_commands_max: usize,
     pub(crate) batch_bytes_max: usize,
+    /// Bytes of the run that fills at which the applier is told.
+    pub(crate) run_bytes_max: usize,
     /// Bytes in the overlay at which the decider waits for the applier.
     pub(crate) overlay_bytes_max: usize,
     pub(crate) message_bytes_max: usize,
@@ -92,12 +93,12 @@ pub(super) struct Running {
     /// Message ids taken in this batch.
     pub(super) ids: HashMap<Vec<u8>, IdRecord>,
     /// Conversations whose head moved: head and time.
-    pub(super) heads: BTreeMap<ConversationId, u64>,
+    pub(super) heads: Vec<(ConversationId, u64)>,
     /// Members whose cursors moved; `true` where others are told.
-    pub(super) cursors: BTreeMap<(ConversationId, UserId), bool>,
+    pub(super) cursors: Vec<((ConversationId, UserId), bool)>,
     pub(super) device_cursors: BTreeMap<(UserId, DeviceId, ConversationId), u64>,
     /// Conversations that differ from the store until the batch is durable.
-    pub(super) touched: BTreeSet<ConversationId>,
+    pub(super) touched: Vec<ConversationId>,
     pub(super) messages: Vec<(Arc<Committed>, Arc<[UserId]>)>,
     pub(super) events: Vec<Event>,
     pub(super) answers: Vec<Answer>,
@@ -134,7 +135,8 @@ pub(crate) struct Decider {
     journal: Journal,
     shared: Arc<Shared>,
     applier: std::sync::mpsc::SyncSender<()>,
-    entry: Vec<u8>,
+    /// What is encoded in it, one after the other.
+    pub(super) scratch: Vec<u8>,
     /// Why writes are refused at present.
     pub(super) refusal: Option<LedgerError>,
 }
@@ -168,7 +170,7 @@ impl Decider {
             journal,
             shared,
             applier,
-            entry: Vec::new(),
+            scratch: Vec::new(),
             refusal: None,
         }
     }
@@ -298,8 +300,8 @@ impl Decider {
         if moved.is_some() {
             let times = known.cursors.entry(user).or_default();
             times.read_ms = now;
-            self.running.touched.insert(id);
-            self.running.cursors.insert((id, user), true);
+            self.running.touched.push(id);
+            self.running.cursors.push(((id, user), true));
         }
         Ok(known.cursor_record(user))
     }
@@ -357,12 +359,12 @@ impl Decider {
         let furthest = record.acknowledged < seq;
         if furthest {
             record.acknowledged = seq;
-            self.running.touched.insert(id);
-            self.running.cursors.entry((id, user)).or_default();
+            self.running.touched.push(id);
+            self.running.cursors.push(((id, user), false));
         }
         if moved.is_some() {
             record.delivered_ms = now;
-            self.running.cursors.insert((id, user), true);
+            self.running.cursors.push(((id, user), true));
         }
         Ok(furthest)
     }
@@ -390,11 +392,18 @@ impl Decider {
             }
         };
         if !self.running.batch.is_empty() {
-            self.running.batch.encode(&mut self.entry);
-            match self.journal.append(&[IoSlice::new(&self.entry)]) {
+            let entry = match self.running.batch.close(&*self.view.vault) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.fail(LedgerError::Store(error.to_string()));
+                    return None;
+                }
+            };
+            let bytes = entry.len();
+            match self.journal.append(&[IoSlice::new(entry)]) {
                 Ok(position) => {
                     metrics::counter!("parlance_journal_batches_total").increment(1);
-                    metrics::counter!("parlance_journal_bytes_total").increment(self.entry.len() as u64);
+                    metrics::counter!("parlance_journal_bytes_total").increment(bytes as u64);
                     self.overlay.publish(self.running.batch.take(), Position(position));
                 }
                 Err(error) => {
@@ -415,31 +424,26 @@ impl Decider {
     /// Adds what is written once per batch: heads and positions. Returns who has moved.
     fn close_batch(&mut self) -> Result<Vec<Moved>, VaultError> {
         let Self { running, conversations, view, limits, .. } = self;
-        let vault = &*view.vault;
         let mut moved = Vec::new();
-        for (&id, &time_ms) in &running.heads {
+        // The newest of each conversation is the last.
+        running.heads.sort_by_key(|(id, _)| *id);
+        for same in running.heads.chunk_by(|(one, _), (next, _)| one == next) {
+            let (id, time_ms) = same[same.len() - 1];
             if let Ok(Some(known)) = conversations.get(view, id) {
                 let head = HeadRecord { seq: known.rules.head(), time_ms };
-                running.batch.put(
-                    vault,
-                    Table::Heads,
-                    &record::conversation_key(id),
-                    &head.encode_to_vec(),
-                )?;
+                running.batch.put_again(Table::Heads, &record::conversation_key(id), head);
             }
         }
-        for (&(id, user), &tell) in &running.cursors {
+        running.cursors.sort_unstable();
+        for same in running.cursors.chunk_by(|(one, _), (next, _)| one == next) {
+            // Those that are told are sorted behind those that are not.
+            let ((id, user), tell) = same[same.len() - 1];
             let Ok(Some(known)) = conversations.get(view, id) else { continue };
             if known.rules.member(&user).is_none() {
                 continue; // moved, then removed, in one batch
             }
             let record = known.cursor_record(user);
-            running.batch.put(
-                vault,
-                Table::Cursors,
-                &record::member_key(id, user),
-                &record.encode_to_vec(),
-            )?;
+            running.batch.put_again(Table::Cursors, &record::member_key(id, user), record);
             if tell && known.rules.members().len() <= limits.receipts_live_members_max {
                 let audience = known.rules.audience();
                 moved.push(Moved { conversation: known.info.clone(), user, record, audience });
@@ -447,7 +451,7 @@ impl Decider {
         }
         for (&(user, device, id), &seq) in &running.device_cursors {
             let key = record::device_cursor_key(user, device, id);
-            running.batch.put(vault, Table::DeviceCursors, &key, &record::device_cursor_value(seq))?;
+            running.batch.put_again_bytes(Table::DeviceCursors, &key, &record::device_cursor_value(seq));
         }
         Ok(moved)
     }
@@ -490,6 +494,9 @@ impl Decider {
         if let Some(access) = self.free.topics.access() {
             running.events.iter().for_each(|event| access.happened(event));
         }
+        if !running.messages.is_empty() {
+            metrics::counter!("parlance_messages_stored_total").increment(running.messages.len() as u64);
+        }
         // Memberships first: what ends must end before the next message can be handed out.
         self.hub.committed(Committing { events: running.events, messages: running.messages, moved });
         self.tell_free(running.free);
@@ -519,8 +526,10 @@ impl Decider {
         {
             tracing::warn!(%error, "old journal segments could not be recycled; tried again later");
         }
-        // A full queue means that the applier knows already.
-        let _ = self.applier.try_send(());
+        if self.overlay.bytes().0 >= self.limits.run_bytes_max {
+            // It looks by itself now and then. A full queue means that it knows already.
+            let _ = self.applier.try_send(());
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A layer of writes that lies over something slower: the running batch over the view, the runs in memory over the store.
 
+use super::batch::OPEN;
 use bytes::Bytes;
-use parlance_plugin_api::store::{Direction, Entry, Scan, StoreError, Table, Write};
+use parlance_plugin_api::store::{Direction, Entry, Scan, StoreError, Table, Vault, VaultError, Write};
 use std::{collections::BTreeMap, ops::Bound};
 
 /// Writes by table and key; `None` is a deletion.
@@ -62,6 +63,19 @@ impl Layer {
             }));
         }
         run
+    }
+
+    /// Everything, sorted by table and key, as the store gets it: what is open yet is sealed.
+    pub(crate) fn sealed(&self, vault: &dyn Vault) -> Result<Vec<Write>, VaultError> {
+        let mut run = self.sorted();
+        for write in &mut run {
+            if let Some(plain) = write.value.as_ref().and_then(|value| value.strip_prefix(&[OPEN])) {
+                let mut sealed = Vec::new();
+                vault.seal(write.table, &write.key, plain, &mut sealed)?;
+                write.value = Some(sealed.into());
+            }
+        }
+        Ok(run)
     }
 
     /// The first entries of a stretch in scan order: until `scan.limit` live ones, with the deletions among them.

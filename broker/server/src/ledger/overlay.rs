@@ -5,7 +5,7 @@
 
 use super::layer::Layer;
 use bytes::Bytes;
-use parlance_plugin_api::store::{Entry, Position, Scan, Store, StoreError, Table, Write};
+use parlance_plugin_api::store::{Entry, Position, Scan, Store, StoreError, Table, Vault, Write};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A run that is being applied.
@@ -65,6 +65,12 @@ impl Overlay {
             layers.frozen = Some(Arc::new(run));
         }
         layers.frozen.clone()
+    }
+
+    /// Gives a frozen run to the store.
+    pub(crate) fn apply(&self, run: &Run, vault: &dyn Vault) -> Result<(), StoreError> {
+        let writes = run.layer.sealed(vault).map_err(|error| StoreError::Engine(Box::new(error)))?;
+        self.store.apply(&writes, run.reaches)
     }
 
     /// The frozen run is in the store.

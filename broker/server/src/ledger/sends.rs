@@ -1,7 +1,7 @@
 //! How a message gets its place: once per id, in one order, by members only.
 
 use super::{
-    Done, ImplicitRetry, Published, SendIntent, SendRefusal, Stored,
+    Done, Published, SendIntent, SendRefusal, Stored,
     conversations::{Known, direct_record, is_direct_between},
     decider::{Answer, Decider, answer_sent, body_hash, id_bytes, known_id, store_error},
 };
@@ -10,9 +10,9 @@ use bytes::Bytes;
 use parlance_engine::{Conversation, Known as KnownId, Verdict};
 use parlance_plugin_api::{
     ConversationId, UserId,
-    ledger::LedgerError,
+    ledger::{LedgerError, View},
     record::{self, ConversationRecord, DataRecord, IdRecord, LogRecord, MemberRecord, Role},
-    store::{StoreError, Table, VaultError},
+    store::{Direction, Scan, StoreError, Table, VaultError},
 };
 use parlance_schema::Content;
 use prost::Message as _;
@@ -21,6 +21,9 @@ use std::{collections::BTreeMap, sync::Arc};
 /// How long a packet id without a message id is believed to be a retransmission, milliseconds: a device that wakes
 /// once a day begins at the same packet id each time, and its "alarm" of today is not that of yesterday.
 const IMPLICIT_RETRY_MS: u64 = 60 * 60 * 1000;
+/// Entries of a log that are looked through for it, and how many at once.
+const RETRY_ENTRIES_MAX: usize = 4_096;
+const RETRY_PAGE: usize = 64;
 
 impl Decider {
     pub(super) fn send(&mut self, intent: SendIntent, done: Done) {
@@ -45,8 +48,8 @@ impl Decider {
         let key = self.id_key(&intent);
         let body = if key.is_some() { body_hash(&self.view, &record) } else { 0 };
         let known = match &key {
-            Some(key) => self.known(key, &intent, body).map_err(store_error)?,
-            None => None,
+            Some(key) => known_id(&self.running, &self.view, key).map_err(store_error)?,
+            None => self.retransmitted(&intent, &record).map_err(store_error)?,
         };
         let known_id = known.as_ref().map(|record| KnownId {
             same_conversation: record.conversation() == Some(intent.conversation),
@@ -102,36 +105,68 @@ impl Decider {
 
     /// The key under which a retry would find this message. A client's id is hashed: it may say more than an id should.
     fn id_key(&self, intent: &SendIntent) -> Option<Vec<u8>> {
-        if let Some(id) = &intent.id {
-            let mut name = Vec::with_capacity(16 + id.len());
-            name.extend_from_slice(&intent.sender.0);
-            name.extend_from_slice(id);
-            let hash = self.view.vault.pseudonym("message id", &name);
-            return Some(record::explicit_id_key(intent.sender, &hash[..16]));
-        }
-        intent.retry.map(|retry| record::implicit_id_key(intent.sender, retry.device, retry.packet_id))
+        let id = intent.id.as_ref()?;
+        let mut name = Vec::with_capacity(16 + id.len());
+        name.extend_from_slice(&intent.sender.0);
+        name.extend_from_slice(id);
+        let hash = self.view.vault.pseudonym("message id", &name);
+        Some(record::explicit_id_key(intent.sender, &hash[..16]))
     }
 
-    fn known(&self, key: &[u8], intent: &SendIntent, body: u64) -> Result<Option<IdRecord>, StoreError> {
-        match intent.retry {
-            Some(ImplicitRetry { dup: false, .. }) if intent.id.is_none() => Ok(None),
-            Some(retry) if intent.id.is_none() => {
-                let known = known_id(&self.running, &self.view, key)?;
-                Ok(known.filter(|record| {
-                    record.session == retry.session_ms
-                        && record.body == body
-                        && record.conversation() == Some(intent.conversation)
-                        && self.now.saturating_sub(record.time_ms) < IMPLICIT_RETRY_MS
-                }))
+    /// Where a message without an id is that its client says it sends again (DUP): the newest one in the log that the same
+    /// device sent under the same packet id, in this session and not too long ago, if it says the same. Nothing is kept
+    /// for the others, which are nearly all.
+    fn retransmitted(
+        &mut self,
+        intent: &SendIntent,
+        again: &LogRecord,
+    ) -> Result<Option<IdRecord>, StoreError> {
+        let Some(retry) = intent.retry.filter(|retry| retry.dup) else { return Ok(None) };
+        let id = intent.conversation;
+        let oldest_ms = retry.session_ms.max(self.now.saturating_sub(IMPLICIT_RETRY_MS));
+        let found = |seq, record: &LogRecord| {
+            let same = (&record.text, &record.data) == (&again.text, &again.data);
+            same.then(|| IdRecord { conversation: id.0.to_vec(), seq, time_ms: record.time_ms, body: 0 })
+        };
+        let is_it = |record: &LogRecord| {
+            record.packet_id == u32::from(retry.packet_id)
+                && record.device == again.device
+                && record.sender == again.sender
+                && record.time_ms >= oldest_ms
+        };
+        // What this batch has decided is not in the view yet.
+        let running = self.running.messages.iter().rev().filter(|(message, _)| message.conversation.id == id);
+        for (message, _) in running {
+            if let Some(record) = message.record.as_ref().filter(|record| is_it(record)) {
+                return Ok(found(message.seq, record));
             }
-            _ => known_id(&self.running, &self.view, key),
         }
+        let (from, mut to) = (record::log_key(id, 0), record::prefix_end(&id.0));
+        let mut looked = 0;
+        while looked < RETRY_ENTRIES_MAX {
+            let (table, direction, limit) = (Table::Log, Direction::Backward, RETRY_PAGE);
+            let page = self.view.scan(Scan { table, from: &from, to: &to, direction, limit })?;
+            for (key, value) in &page {
+                let Some(record) = record::decode::<LogRecord>(value.clone()) else { continue };
+                if record.time_ms < oldest_ms {
+                    return Ok(None);
+                }
+                if is_it(&record) {
+                    return Ok(record::parse_log_key(key).and_then(|(_, seq)| found(seq, &record)));
+                }
+            }
+            looked += page.len();
+            match page.last() {
+                Some((key, _)) if page.len() == RETRY_PAGE => to = key.to_vec(),
+                _ => break,
+            }
+        }
+        Ok(None)
     }
 
     fn take_id(&mut self, key: Vec<u8>, intent: &SendIntent, seq: u64, body: u64) -> Result<(), VaultError> {
-        let session = if intent.id.is_none() { intent.retry.map_or(0, |retry| retry.session_ms) } else { 0 };
         let conversation = intent.conversation.0.to_vec();
-        let record = IdRecord { conversation, seq, time_ms: self.now, body, session };
+        let record = IdRecord { conversation, seq, time_ms: self.now, body };
         self.running.batch.put(&*self.view.vault, Table::Ids, &key, &record.encode_to_vec())?;
         self.running.ids.insert(key, record);
         Ok(())
@@ -171,7 +206,7 @@ impl Decider {
             batch.put(vault, Table::Members, &record::member_key(id, user), &member.encode_to_vec())?;
             batch.put(vault, Table::UserConversations, &record::user_conversation_key(user, id), &[])?;
         }
-        self.running.touched.insert(id);
+        self.running.touched.push(id);
         self.conversations.insert(id, known(id, rules, &record));
         Ok(())
     }
@@ -180,7 +215,7 @@ impl Decider {
     fn append(&mut self, intent: &SendIntent, seq: u64, record: LogRecord) -> Result<(), VaultError> {
         self.write_entry(intent.conversation, seq, record)?;
         // Who writes has read: kept with the message, and no receipt, since the message says it.
-        self.running.cursors.entry((intent.conversation, intent.sender)).or_default();
+        self.running.cursors.push(((intent.conversation, intent.sender), false));
         Ok(())
     }
 
@@ -192,15 +227,17 @@ impl Decider {
     ) -> Result<(), VaultError> {
         let key = record::log_key(id, seq);
         let entry = detached(entry);
-        self.running.touched.insert(id);
-        self.running.batch.put(&*self.view.vault, Table::Log, &key, &entry.encode_to_vec())?;
-        self.running.heads.insert(id, entry.time_ms);
+        self.running.touched.push(id);
+        self.scratch.clear();
+        // A Vec has room for everything.
+        let _ = entry.encode(&mut self.scratch);
+        self.running.batch.put(&*self.view.vault, Table::Log, &key, &self.scratch)?;
+        self.running.heads.push((id, entry.time_ms));
         if let Ok(Some(known)) = self.conversations.get(&self.view, id) {
             let audience = known.rules.audience();
             let message = Committed::new(known.info.clone(), seq, Some(entry)).counted(self.hub.inflight());
             self.running.messages.push((Arc::new(message), audience));
         }
-        metrics::counter!("parlance_messages_stored_total").increment(1);
         Ok(())
     }
 }
@@ -222,6 +259,7 @@ fn log_record(intent: &SendIntent, now: u64) -> LogRecord {
         time_ms: now,
         id: intent.id.clone().unwrap_or_default().into(),
         device: intent.device.map(|device| id_bytes(&device.0)).unwrap_or_default(),
+        packet_id: intent.retry.map_or(0, |retry| retry.packet_id.into()),
         ..LogRecord::default()
     };
     match &intent.content {

@@ -139,7 +139,7 @@ pub(crate) fn open(
 ) -> Result<Opened, StartError> {
     let applied = store.applied()?;
     let overlay = Arc::new(Overlay::new(store, applied));
-    let journal = open_journal(&options, &overlay, applied)?;
+    let journal = open_journal(&options, &overlay, &*vault, applied)?;
     let health = Arc::new(Mutex::new(Health::Ready));
     let shared = Arc::new(Shared {
         health: health.clone(),
@@ -155,6 +155,7 @@ pub(crate) fn open(
     let limits = Limits {
         batch_commands_max: BATCH_COMMANDS_MAX,
         batch_bytes_max: BATCH_BYTES_MAX,
+        run_bytes_max: options.run_bytes_max,
         overlay_bytes_max: options.run_bytes_max.saturating_mul(OVERLAY_RUNS_MAX),
         message_bytes_max: options.message_bytes_max,
         receipts_live_members_max: options.receipts_live_members_max,
@@ -165,10 +166,11 @@ pub(crate) fn open(
         Decider::new(view.clone(), conversations, free, limits, hub, journal, shared.clone(), nudge);
     let applier = Applier {
         overlay,
+        vault: view.vault.clone(),
         shared,
         options: ApplierOptions {
             run_bytes: options.run_bytes_max,
-            run_age: Duration::from_secs(1),
+            run_age: Duration::from_secs(5),
             sync_every: Duration::from_secs(5),
             min_free_bytes: options.min_free_bytes,
             data_dir: options.data_dir,
@@ -190,6 +192,7 @@ pub(crate) fn open(
 fn open_journal(
     options: &LedgerOptions,
     overlay: &Overlay,
+    vault: &dyn Vault,
     applied: Position,
 ) -> Result<Journal, StartError> {
     let journal_options = JournalOptions {
@@ -200,9 +203,9 @@ fn open_journal(
     };
     let dir = options.data_dir.join("journal");
     let mut replayed = 0u64;
-    let replay = |position, entry: &[u8]| -> Result<(), batch::Malformed> {
-        overlay.publish(batch::decode(entry)?, Position(position));
-        drain(overlay, options.run_bytes_max);
+    let replay = |position, entry: &[u8]| -> Result<(), batch::EntryError> {
+        overlay.publish(batch::decode(entry, vault)?, Position(position));
+        drain(overlay, vault, options.run_bytes_max);
         replayed += 1;
         Ok(())
     };
@@ -221,13 +224,13 @@ fn open_journal(
 }
 
 /// Keeps memory bounded while a long journal is replayed.
-fn drain(overlay: &Overlay, run_bytes_max: usize) {
+fn drain(overlay: &Overlay, vault: &dyn Vault, run_bytes_max: usize) {
     let (active, _) = overlay.bytes();
     if active < run_bytes_max {
         return;
     }
     let Some(run) = overlay.freeze() else { return };
-    match overlay.store().apply(&run.layer.sorted(), run.reaches) {
+    match overlay.apply(&run, vault) {
         Ok(()) => overlay.applied(),
         Err(error) => {
             tracing::error!(%error, "a run could not be applied while replaying; it stays in memory")

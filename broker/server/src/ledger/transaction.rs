@@ -88,7 +88,7 @@ impl Tx<'_> {
         }
         decider.running.touched.extend(self.before.into_keys());
         for key in self.cursors {
-            decider.running.cursors.entry(key).or_default();
+            decider.running.cursors.push((key, false));
         }
         decider.running.events.extend(self.events);
         Ok(())

@@ -53,7 +53,7 @@ impl LedgerHandle {
                 damage.extend(missing(before, key).map(|key| (table, key, NOT_THERE.to_owned())));
                 before = key;
             }
-            if let Err(error) = self.view.vault.open(table, key, sealed) {
+            if let Err(error) = self.view.unsealed(table, key, sealed) {
                 damage.push((table, key.clone(), error.to_string()));
             }
         }

@@ -1,10 +1,10 @@
 //! The opened view: reads through the overlay, opens the seal of what it finds, and reports what does not open.
 
-use super::{around::scan_around, overlay::Overlay};
+use super::{around::scan_around, batch::OPEN, overlay::Overlay};
 use bytes::Bytes;
 use parlance_plugin_api::{
     ledger::View,
-    store::{Direction, Entry, Scan, StoreError, Table, Vault, hex},
+    store::{Direction, Entry, Scan, StoreError, Table, Vault, VaultError, hex},
 };
 use std::sync::Arc;
 
@@ -16,8 +16,16 @@ pub(crate) struct OpenView {
 }
 
 impl OpenView {
-    fn open(&self, table: Table, key: &[u8], sealed: &[u8]) -> Result<Bytes, StoreError> {
-        self.vault.open(table, key, sealed).map_err(|error| {
+    /// What a value of the overlay says: it is sealed, unless it was written so lately that only memory has it.
+    pub(crate) fn unsealed(&self, table: Table, key: &[u8], value: &Bytes) -> Result<Bytes, VaultError> {
+        match value.first() {
+            Some(&OPEN) => Ok(value.slice(1..)),
+            _ => self.vault.open(table, key, value),
+        }
+    }
+
+    fn open(&self, table: Table, key: &[u8], value: &Bytes) -> Result<Bytes, StoreError> {
+        self.unsealed(table, key, value).map_err(|error| {
             metrics::counter!("parlance_damaged_records_total", "table" => table.name()).increment(1);
             tracing::error!(%table, key = hex(key), %error, "a record is damaged: run `parlance store verify`");
             StoreError::Damaged { table, key: Bytes::copy_from_slice(key), problem: "its seal does not open" }

@@ -1,7 +1,7 @@
 //! The threads that serve connections: one runtime each, listeners handed to them while they run.
 
 use super::{Serving, quic, sockets::Sockets, tcp};
-use crate::context::Context;
+use crate::{context::Context, wakes::Mailbox};
 use std::{
     io,
     net::{TcpListener as StdTcpListener, UdpSocket},
@@ -48,6 +48,9 @@ impl Workers {
             let context = context.clone();
             let work = move || {
                 runtime.block_on(async {
+                    tokio::spawn(Mailbox::serve());
+                    // It is there before the first connection.
+                    tokio::task::yield_now().await;
                     while let Some(order) = taken.recv().await {
                         accept(&context, order);
                     }

@@ -102,8 +102,8 @@ fn journal(folder: &Path, mut replay: impl FnMut(u64, Vec<Write>)) -> Journal {
         batch_bytes_max: 64 << 20,
         prepare_ahead: false,
     };
-    let mut each = |position: u64, entry: &[u8]| -> Result<(), batch::Malformed> {
-        replay(position, batch::decode(entry)?);
+    let mut each = |position: u64, entry: &[u8]| -> Result<(), batch::EntryError> {
+        replay(position, batch::decode(entry, &PlainVault)?);
         Ok(())
     };
     Journal::open(folder, options, 0, &mut each).unwrap().0
@@ -184,6 +184,7 @@ impl Rig {
         let limits = Limits {
             batch_commands_max: 4096,
             batch_bytes_max: 4 << 20,
+            run_bytes_max: 1 << 20,
             overlay_bytes_max: 1 << 30,
             message_bytes_max: 1 << 20,
             receipts_live_members_max: 100,
@@ -367,10 +368,10 @@ pub(super) fn connect_with(who: &Arc<Subscriber>, messages_max: usize) -> Arc<Pe
 }
 
 /// What came to a connection.
-pub(super) fn arrived(peer: &Peer) -> Arrived {
+pub(super) fn arrived(peer: &Peer) -> Box<Arrived> {
     match peer.poll_arrived(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(arrived) => arrived,
-        Poll::Pending => Arrived::default(),
+        Poll::Pending => Box::default(),
     }
 }
 
