@@ -111,6 +111,8 @@ impl Guarded {
             .arg(&launch.program)
             .args(&launch.arguments)
             .envs(launch.environment.iter().cloned());
+        // What a broker says when it fails is shown.
+        command.env("RUST_BACKTRACE", "0");
         for name in launch.not_inherited() {
             command.env_remove(name);
         }

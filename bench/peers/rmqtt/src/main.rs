@@ -6,13 +6,7 @@
 //!
 //! `rmqtt-broker 127.0.0.1:1883`
 
-use rmqtt::{
-    Result,
-    context::ServerContext,
-    net::Builder,
-    node::Node,
-    server::MqttServer,
-};
+use rmqtt::{Result, context::ServerContext, net::Builder, node::Node, server::MqttServer};
 use std::{env, net::SocketAddr, num::NonZeroU16, time::Duration};
 
 /// The one of their daemon.
@@ -46,6 +40,7 @@ async fn main() -> Result<()> {
         .name("external/tcp")
         .laddr(address)
         .nodelay(true)
+        .reuseaddr(Some(true))
         .backlog(4_096)
         .max_handshaking_limit(20_000)
         .allow_anonymous(true)

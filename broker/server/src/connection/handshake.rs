@@ -14,7 +14,7 @@ use crate::{
     gate,
     peer::Peer,
     places,
-    session_domain::{FREE_QOS1, FREE_QOS2, Messenger},
+    session_domain::{FREE_QOS1, FREE_QOS2, Messenger, Origin},
     sessions::{self, Opened, Owner, Terms},
     subscriptions::Subscriptions,
     sys::Tally,
@@ -271,9 +271,9 @@ fn session(
     let packets_max = 2 * usize::from(context.config.limits.inflight_messages_max);
     let (received, mut packets) = context.ledger.recovered(subscriber, packets_max)?;
     // What was not sent is not sent again, but for the first time.
-    packets.retain(|packet| packet.seq <= opened.queue_sent || packet.released);
-    let sent = packets.last().map_or(subscriber.queue().done, |packet| packet.seq);
-    Ok((Session::resume(Parked::recovered(received, packets), config, Millis(0)), sent))
+    let sent = opened.queue_sent.min(subscriber.sent());
+    packets.retain(|packet| packet.seq <= sent || packet.released);
+    Ok((Session::resume(Parked::recovered(received, packets).maybe_sent(Origin::Queue, sent), config, Millis(0)), sent))
 }
 
 async fn finish<S: Transport>(

@@ -306,7 +306,9 @@ impl Decider {
         Ok(known.cursor_record(user))
     }
 
-    fn moves(&mut self, moves: Moves) {
+    fn moves(&mut self, mut moves: Moves) {
+        // They come out of a hash map: what happens does not depend on its keys.
+        moves.positions.sort_unstable();
         if let Some(number) = moves.queue {
             self.acknowledged(SessionKey { user: moves.user, device: moves.device }, number);
         }

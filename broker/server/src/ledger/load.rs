@@ -44,9 +44,19 @@ pub(super) struct Loaded {
 /// [`StoreError`] when the store cannot be read.
 pub(super) fn load(view: &OpenView, topics: Arc<Topics>, now: u64) -> Result<Loaded, StoreError> {
     let began = Instant::now();
-    let mut loading = Loading { view, free: Free::new(topics), known: HashSet::new(), wills: Vec::new() };
+    let mut loading = Loading {
+        view,
+        free: Free::new(topics),
+        known: HashSet::new(),
+        unsure: Vec::new(),
+        wills: Vec::new(),
+    };
     loading.sessions()?;
     loading.queues()?;
+    for who in std::mem::take(&mut loading.unsure) {
+        // All that was there may have been sent, and nothing that comes from now on.
+        who.set_sent(who.queue().last);
+    }
     loading.retained(now)?;
     loading.received()?;
     let Loading { free, known, wills, .. } = loading;
@@ -69,6 +79,9 @@ struct Loading<'a> {
     free: Free,
     /// Sessions that there are.
     known: HashSet<SessionKey>,
+    /// Those of which nobody wrote down what was sent: a connection that ended together with the server may have sent
+    /// anything.
+    unsure: Vec<Arc<Subscriber>>,
     wills: Vec<(SessionKey, SessionRecord)>,
 }
 
@@ -118,8 +131,10 @@ impl Loading<'_> {
             return Ok(());
         }
         let who = self.subscriber(key, session.open)?;
-        // A connection that ended together with the server may have sent anything.
-        who.set_sent(if session.ended_ms > 0 { session.queue_sent } else { u64::MAX });
+        match session.queue_sent {
+            sent if session.ended_ms > 0 && sent < u64::MAX => who.set_sent(sent),
+            _ => self.unsure.push(who.clone()),
+        }
         for (filter, options) in filters {
             self.free.topics.subscribe(&filter, &who, options);
         }
@@ -194,12 +209,12 @@ impl Loading<'_> {
         Ok(())
     }
 
-    fn queue(&self, key: SessionKey) -> Result<Queue, StoreError> {
+    fn queue(&mut self, key: SessionKey) -> Result<Queue, StoreError> {
         let who = match self.free.topics.find(key) {
             Some(who) => who,
             None => {
                 let who = self.subscriber(key, false)?;
-                who.set_sent(u64::MAX);
+                self.unsure.push(who.clone());
                 who
             }
         };

@@ -87,9 +87,12 @@ impl LedgerHandle {
             };
             let row = record::decode::<QueueRecord>(value);
             let delivery = row.map(|row| delivery(&self.view, row)).transpose()?.flatten();
+            // One with QoS 2 may have been sent: then the client is told to let go of its packet id (MQTT-4.3.3-7), which the
+            // session knows.
             let wanted = delivery.filter(|delivery| {
-                !delivery.message.is_expired(now)
-                    && self.topics.may_receive(who, delivery.message.topic.as_str())
+                delivery.qos == QoS::ExactlyOnce
+                    || (!delivery.message.is_expired(now)
+                        && self.topics.may_receive(who, delivery.message.topic.as_str()))
             });
             bytes += wanted.as_ref().map_or(0, |delivery| delivery.message.bytes());
             page.push((number, wanted.map(Arc::new)));
