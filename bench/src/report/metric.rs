@@ -63,6 +63,10 @@ const fn count(key: &'static str, heading: &'static str, better: Better) -> Metr
 pub(crate) const MESSAGES: Metric = more("messages_per_s", "messages/s");
 pub(crate) const DELIVERIES: Metric = more("messages_per_s", "deliveries/s");
 pub(crate) const CPU: Metric = less("cpu_s_per_million", "CPU s per million deliveries");
+pub(crate) const GENERATOR_CPU: Metric =
+    less("generator_cpu_s_per_million", "the same of the load generator");
+pub(crate) const SWITCHES: Metric =
+    less("context_switches_per_thousand", "context switches per 1,000 deliveries");
 pub(crate) const END_TO_END_P50: Metric = less("end_to_end_p50_ms", "end to end p50, ms");
 pub(crate) const END_TO_END_P99: Metric = less("end_to_end_p99_ms", "end to end p99, ms");
 pub(crate) const ACK_P50: Metric = less("ack_p50_ms", "PUBACK p50, ms");

@@ -73,13 +73,13 @@ impl Table {
     }
 }
 
-const CHAT: [Metric; 9] = [
-    metric::MESSAGES,
+const CHAT: [Metric; 5] =
+    [metric::MESSAGES, metric::END_TO_END_P50, metric::END_TO_END_P99, metric::ACK_P50, metric::ACK_P99];
+
+const COST: [Metric; 6] = [
     metric::CPU,
-    metric::END_TO_END_P50,
-    metric::END_TO_END_P99,
-    metric::ACK_P50,
-    metric::ACK_P99,
+    metric::GENERATOR_CPU,
+    metric::SWITCHES,
     metric::MEMORY,
     metric::DISK,
     metric::DISK_SETTLED,
@@ -132,8 +132,13 @@ fn chat() -> Section {
             )
         },
         tables: vec![
-            Table::of(of(16), "Window 16", &CHAT)
-                .chart("chat-16", "Chat, window 16", Scale::Linear, &[metric::MESSAGES])
+            Table::of(of(16), "Window 16", &CHAT).chart(
+                "chat-16",
+                "Chat, window 16",
+                Scale::Linear,
+                &[metric::MESSAGES],
+            ),
+            Table::of(of(16), "Window 16: what it uses", &COST)
                 .chart(
                     "chat-16-cpu",
                     "Chat, window 16: CPU of the broker",
@@ -143,7 +148,7 @@ fn chat() -> Section {
                 .chart(
                     "chat-16-disk",
                     "Chat, window 16: bytes at the block device",
-                    Scale::Linear,
+                    Scale::Logarithmic,
                     &[metric::DISK_SETTLED],
                 ),
             Table::of(of(1), "Window 1", &CHAT)
@@ -154,6 +159,7 @@ fn chat() -> Section {
                     Scale::Logarithmic,
                     &[metric::END_TO_END_P50, metric::END_TO_END_P99],
                 ),
+            Table::of(of(1), "Window 1: what it uses", &COST),
         ],
     }
 }

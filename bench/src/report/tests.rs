@@ -175,7 +175,7 @@ fn a_table_has_medians_spreads_ratios_and_its_command() {
     let results = results()
         .with(CHAT_16, Peer::Parlance, &metric::MESSAGES, &[260_000.0, 250_000.0, 255_000.0])
         .with(CHAT_16, Peer::Mosquitto, &metric::MESSAGES, &[51_000.0])
-        .with(CHAT_16, Peer::Mosquitto, &metric::CPU, &[15.7]);
+        .with(CHAT_16, Peer::Mosquitto, &metric::ACK_P50, &[15.7]);
     let page = results.page();
     let table: Vec<&str> = page
         .lines()
@@ -184,7 +184,7 @@ fn a_table_has_medians_spreads_ratios_and_its_command() {
     assert_eq!(
         table,
         [
-            "|  | a PUBACK means | messages/s | ÷ Parlance | CPU s per million deliveries | rounds |",
+            "|  | a PUBACK means | messages/s | ÷ Parlance | PUBACK p50, ms | rounds |",
             "| **parlance** | synced before PUBACK | 255,000 (250,000 – 260,000) | 1.00 × | – | 3 |",
         ]
     );

@@ -262,8 +262,7 @@ impl Disk for Mount {
             }
             state.next_file += 1;
             let (file, zeros) = (state.next_file, vec![0; bytes as usize]);
-            let contents =
-                Contents { cache: zeros.clone(), durable: zeros, dirty: BTreeSet::new() };
+            let contents = Contents { cache: zeros.clone(), durable: zeros, dirty: BTreeSet::new() };
             state.files.insert(file, contents);
             state.rename(Renaming::Made(path.to_owned(), file));
             Ok(())

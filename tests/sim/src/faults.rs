@@ -58,15 +58,8 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Write,
-        Self::Sync,
-        Self::Name,
-        Self::Read,
-        Self::StoreApply,
-        Self::StoreSync,
-        Self::StoreRead,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Write, Self::Sync, Self::Name, Self::Read, Self::StoreApply, Self::StoreSync, Self::StoreRead];
 
     fn changes_the_disk(self) -> bool {
         matches!(self, Self::Write | Self::Sync | Self::Name)

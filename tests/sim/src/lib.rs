@@ -15,6 +15,7 @@ pub mod faults;
 pub mod machine;
 mod many;
 pub mod people;
+pub mod probe;
 pub mod random;
 mod run;
 pub mod scenario;
@@ -24,4 +25,4 @@ pub mod trace;
 pub mod wire;
 
 pub use many::{Failure, Many, many};
-pub use run::{Counts, Options, Outcome, run};
+pub use run::{Counts, Options, Outcome, quiet, run};

@@ -44,7 +44,8 @@ pub struct Failure {
 impl Failure {
     /// The one command that makes this run again, with all of its trace.
     pub fn command(&self, mutation: Option<Mutation>) -> String {
-        let mutation = mutation.map(|mutation| format!(" --mutation {}", mutation.word())).unwrap_or_default();
+        let mutation =
+            mutation.map(|mutation| format!(" --mutation {}", mutation.word())).unwrap_or_default();
         format!("cargo run -q -p parlance-sim -- --seed {}{mutation}", self.seed)
     }
 }

@@ -114,9 +114,8 @@ impl Directory for People {
     fn profile(&self, user: UserId) -> Option<Arc<Profile>> {
         let number = user_number(user);
         let known = number < self.users && user == user_id(number);
-        known.then(|| {
-            Arc::new(Profile { handle: handle(number), kind: AccountKind::Person, disabled: false })
-        })
+        known
+            .then(|| Arc::new(Profile { handle: handle(number), kind: AccountKind::Person, disabled: false }))
     }
 }
 

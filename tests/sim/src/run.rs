@@ -20,7 +20,10 @@ use parlance_plugin_api::{
     record::{ConversationRecord, LogRecord, Role, conversation_key},
     store::Table,
 };
-use parlance_server::simulation::{Clock, Server, set_clock};
+use parlance_server::{
+    config::Config,
+    simulation::{Clock, Server, set_clock},
+};
 use prost::Message as _;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -87,18 +90,48 @@ impl Counts {
 
 /// Runs a seed on this thread.
 pub fn run(seed: u64, options: Options) -> Outcome {
+    in_time(act(seed, options))
+}
+
+/// Runs something in simulated time.
+fn in_time<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without threads and sockets needs nothing");
-    let outcome = runtime.block_on(act(seed, options));
+    let outcome = runtime.block_on(async {
+        set_clock(Some(Clock { at: Instant::now(), unix_ms: BEGINNING_MS }));
+        what.await
+    });
     set_clock(None);
     outcome
 }
 
+/// A server on a stage where nothing goes wrong by itself, for tests that know what they want to go wrong. What must hold
+/// is looked at when the test is over, and after a power cut.
+pub fn quiet<T>(configure: impl FnOnce(&mut Config), test: impl AsyncFnOnce(Arc<Stage>) -> T) -> T {
+    in_time(async {
+        let random = Random::new(0);
+        let trace = Arc::new(Trace::new(Keep::Tail));
+        let book = Arc::new(Book::new(trace.clone(), Vec::new()));
+        let mut scenario = Scenario::quiet();
+        configure(&mut scenario.config);
+        let stage = Arc::new(stage(&scenario, &random, &trace, &book, None));
+        assert!(begin(&stage).await, "{:?}", book.violations());
+        let supervisor = tokio::spawn(supervise(stage.clone(), random.fork(5)));
+        let outcome = test(stage.clone()).await;
+        supervisor.abort();
+        stage.machine.faults().heal();
+        stage.machine.crash(Crash::Power);
+        restart(&stage, &mut random.fork(7)).await;
+        assert!(stage.audit().is_some(), "the store cannot be read");
+        assert!(book.violations().is_empty(), "{:#?}", book.violations());
+        outcome
+    })
+}
+
 async fn act(seed: u64, options: Options) -> Outcome {
-    set_clock(Some(Clock { at: Instant::now(), unix_ms: BEGINNING_MS }));
     let random = Random::new(seed);
     let trace = Arc::new(Trace::new(options.keep));
     let scenario = Arc::new(Scenario::new(&mut random.fork(1)));

@@ -53,6 +53,23 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Nothing goes wrong by itself, and nobody is there yet: two users, and a group of both.
+    pub fn quiet() -> Self {
+        let topics = Topics { sys_interval_s: 0, ..Topics::default() };
+        let store = Store { journal_segment_bytes: 65_536, min_free_bytes: 1 << 20, ..Store::default() };
+        Self {
+            users: 2,
+            devices: Vec::new(),
+            groups: vec![BTreeSet::from([0, 1])],
+            config: Config { data_dir: "/parlance".into(), topics, store, ..Config::default() },
+            tempo: Tempo { decider_ms: 0..1, applier_ms: 10..40 },
+            pace: Pace { latency_ms: 1..3, capacity_bytes: 65_536, grain_bytes: 1400 },
+            kinds: Vec::new(),
+            every_ms: 0..1,
+            lasts_ms: 0,
+        }
+    }
+
     /// The scenario of a seed.
     pub fn new(random: &mut Random) -> Self {
         let users = 2 + random.index(3);
@@ -61,20 +78,24 @@ impl Scenario {
         // What 3.1.1 cannot be told, it cannot check: there a refused publish is acknowledged.
         let v3 = !kinds.iter().any(|kind| kind.refuses());
         let latency_ms = random.pick(&[1..5, 1..5, 5..80, 1..400, 1..2000]).clone();
-        let mut devices = Vec::new();
-        for user in 0..users {
-            for number in 0..=usize::from(random.chance(400)) {
-                let name = DeviceName { user, number };
-                let habits = habits(v3, latency_ms.end, random);
-                let drafts = drafts(name, &habits, users, &groups, random);
-                devices.push(Device { name, habits, drafts });
-            }
-        }
         let pace = Pace {
             latency_ms,
             capacity_bytes: *random.pick(&[200, 1_000, 16_000, 65_536]),
             grain_bytes: *random.pick(&[5, 40, 536, 1400, 1400, 1400]),
         };
+        // Large messages fill segments of the journal, and windows. Where little is on its way for long, they would be all
+        // that is seen.
+        let slow = pace.capacity_bytes < 16_000 || pace.latency_ms.end > 100;
+        let large = if slow { (50, 300) } else { (*random.pick(&[50, 500]), 8_000) };
+        let mut devices = Vec::new();
+        for user in 0..users {
+            for number in 0..=usize::from(random.chance(400)) {
+                let name = DeviceName { user, number };
+                let habits = habits(v3, pace.latency_ms.end, random);
+                let drafts = drafts(name, &habits, users, &groups, large, random);
+                devices.push(Device { name, habits, drafts });
+            }
+        }
         let tempo = Tempo {
             decider_ms: random.pick(&[0..1, 0..3, 0..20, 0..200]).clone(),
             applier_ms: random.pick(&[10..40, 50..250]).clone(),
@@ -129,6 +150,7 @@ fn drafts(
     habits: &Habits,
     users: usize,
     groups: &[BTreeSet<usize>],
+    (large_per_mille, large_bytes): (u32, usize),
     random: &mut Random,
 ) -> Vec<Draft> {
     let count = 1 + random.index(14);
@@ -145,7 +167,8 @@ fn drafts(
         };
         let known = habits.format != Format::Text || habits.version == Version::V5;
         let id = (known && random.chance(habits.id_per_mille)).then(|| format!("{device}-{number}"));
-        let length = if random.chance(50) { 2_000 } else { random.index(40) };
+        let length =
+            if random.chance(large_per_mille) { random.index(large_bytes) } else { random.index(40) };
         let text = format!("{device}-{number} #{}", "x".repeat(length));
         Draft { device, topic, conversation, id, text }
     };

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -63,11 +64,10 @@ impl Publisher {
     }
 }
 
-/// Pings every second without waiting for answers.
-async fn ping_through(mut client: Client, seconds: u64) -> Client {
-    for _ in 0..seconds {
+/// Pings every second without waiting for answers, until it is enough.
+async fn ping_through(mut client: Client, mut enough: watch::Receiver<bool>) -> Client {
+    while timeout(Duration::from_secs(1), enough.wait_for(|enough| *enough)).await.is_err() {
         client.send_packet(&Packet::PingReq).await;
-        sleep(Duration::from_secs(1)).await;
     }
     client
 }
@@ -110,7 +110,8 @@ async fn a_server_that_stands_still_goes_on_where_it_was() {
     for _ in 0..SENT_MEANWHILE {
         publisher.send().await;
     }
-    let talking = tokio::spawn(ping_through(talks, stands.as_secs()));
+    let enough = watch::Sender::new(false);
+    let talking = tokio::spawn(ping_through(talks, enough.subscribe()));
     let on_their_way = publisher.take_what_is_there(ON_ITS_WAY).await;
     assert_eq!(publisher.take_what_is_there(SILENCE).await, 0, "a server that stands answers nothing");
     // Half-way, so that nobody waits longer than tests do.
@@ -141,6 +142,7 @@ async fn a_server_that_stands_still_goes_on_where_it_was() {
     assert_eq!(history.len(), total);
     connecting.await.expect("who came meanwhile is let in");
     calling.await.expect("who asked meanwhile is answered");
+    enough.send_replace(true);
     talking.await.expect("who pings is not closed").ping().await;
     let closed = silent.closed().await;
     assert!(matches!(closed, Closed::Told(_)), "{closed:?}");

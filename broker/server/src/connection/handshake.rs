@@ -273,7 +273,14 @@ fn session(
     // What was not sent is not sent again, but for the first time.
     let sent = opened.queue_sent.min(subscriber.sent());
     packets.retain(|packet| packet.seq <= sent || packet.released);
-    Ok((Session::resume(Parked::recovered(received, packets).maybe_sent(Origin::Queue, sent), config, Millis(0)), sent))
+    Ok((
+        Session::resume(
+            Parked::recovered(received, packets).maybe_sent(Origin::Queue, sent),
+            config,
+            Millis(0),
+        ),
+        sent,
+    ))
 }
 
 async fn finish<S: Transport>(
@@ -344,6 +351,7 @@ async fn finish<S: Transport>(
         woken_ms: 0,
         timer: Box::pin(tokio::time::sleep_until(epoch)),
         timer_at: 0,
+        stood: false,
         ids: Vec::new(),
         last_typing: None,
         // Clients may send more before they have seen CONNACK (MQTT-3.1.4-5).

@@ -55,6 +55,8 @@ const WRITE_HIGH_BYTES: usize = 256 * 1024;
 const PARTIAL_BYTES_MAX: usize = 64 * 1024;
 /// How often such a connection looks whether there is room again.
 const ROOM_LOOK_MS: u64 = 100;
+/// A timer that fires so long after its time tells that the process stood still.
+const STOOD_MS: u64 = 500;
 /// How long acknowledged positions are gathered before they are reported.
 const MOVES_GATHER_MS: u64 = 100;
 /// Conversations in one report at most before it is sent at once.
@@ -126,6 +128,8 @@ struct Connection<S> {
     woken_ms: u64,
     timer: Pin<Box<Sleep>>,
     timer_at: u64,
+    /// The process stood still: what came meanwhile is looked at before the timer counts.
+    stood: bool,
     ids: Vec<u32>,
     last_typing: Option<(ConversationId, bool, u64)>,
     /// Since when the client takes nothing of what waits to be written.
@@ -209,6 +213,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Woken::Wrote(Ok(())) => self.stuck_since = None,
                 Woken::Room(true) => {}
                 Woken::Room(false) => self.session.close(ReasonCode::ServerShuttingDown, None),
+                // The runtime hears of what came only when it has waited for it again: a client that spoke in time is not
+                // to be closed for its silence.
+                Woken::Timer if self.stood_still() => tokio::task::yield_now().await,
                 Woken::Timer => self.timer_fired(),
             }
         }
@@ -305,6 +312,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let at = Duration::from_millis(due).min(self.epoch.elapsed() + far);
             self.timer.as_mut().reset(self.epoch + at);
         }
+    }
+
+    /// Whether the timer is so late that the sockets are to be looked at first; the second time in a row it counts.
+    fn stood_still(&mut self) -> bool {
+        let late = self.timer_at.saturating_add(STOOD_MS) <= self.now();
+        self.stood = late && !self.stood;
+        self.stood
     }
 
     fn timer_fired(&mut self) {

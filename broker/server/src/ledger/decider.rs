@@ -340,7 +340,8 @@ impl Decider {
             Some(running) => *running,
             None if furthest => 0,
             None => {
-                let stored = self.view.get(Table::DeviceCursors, &record::device_cursor_key(user, device, id))?;
+                let stored =
+                    self.view.get(Table::DeviceCursors, &record::device_cursor_key(user, device, id))?;
                 stored.and_then(|value| record::parse_device_cursor(&value)).unwrap_or_default()
             }
         };

@@ -1,7 +1,7 @@
 //! The durable state against the book, and against itself.
 
 use super::{
-    book::{Book, DeviceName, Gap, Line, State},
+    book::{Book, DeviceName, Gap, Line, State, short},
     owed::is_beyond,
 };
 use crate::people::{People, group_id, principal, user_id};
@@ -9,8 +9,8 @@ use parlance_plugin_api::{
     ConversationId, ConversationKind, UserId,
     ledger::View,
     record::{
-        self, ConversationRecord, CursorRecord, HeadRecord, LogRecord, conversation_key, parse_device_cursor, parse_log_key,
-        parse_member_key,
+        self, ConversationRecord, CursorRecord, HeadRecord, LogRecord, conversation_key, parse_device_cursor,
+        parse_log_key, parse_member_key,
     },
     store::{Direction, Scan, StoreError, Table},
 };
@@ -34,11 +34,7 @@ pub struct Log {
 }
 
 /// Every record of a table.
-fn each(
-    view: &dyn View,
-    table: Table,
-    mut visit: impl FnMut(&[u8], bytes::Bytes),
-) -> Result<(), StoreError> {
+fn each(view: &dyn View, table: Table, mut visit: impl FnMut(&[u8], bytes::Bytes)) -> Result<(), StoreError> {
     let mut from = Vec::new();
     loop {
         let scan = Scan { table, from: &from, to: &[], direction: Direction::Forward, limit: PAGE };
@@ -86,7 +82,8 @@ impl Log {
         })?;
         for (number, members) in groups.iter().enumerate() {
             for member in members {
-                log.spans.insert((group_id(number), user_id(*member)), vec![1..u64::MAX]);
+                let always = std::iter::once(1..u64::MAX).collect();
+                log.spans.insert((group_id(number), user_id(*member)), always);
             }
         }
         for (conversation, entries) in &log.entries {
@@ -116,7 +113,9 @@ impl Log {
     /// Whether a user was a member when an entry was written.
     pub fn was_member(&self, conversation: ConversationId, user: UserId, seq: u64) -> bool {
         match conversation.kind() {
-            ConversationKind::Direct => self.peers.get(&conversation).is_some_and(|peers| peers.contains(&user)),
+            ConversationKind::Direct => {
+                self.peers.get(&conversation).is_some_and(|peers| peers.contains(&user))
+            }
             ConversationKind::Group => self
                 .spans
                 .get(&(conversation, user))
@@ -238,18 +237,22 @@ fn once(book: &Book, state: &mut State, log: &Log) {
         let most = if fate.draft.id.is_some() { 1 } else { fate.attempts };
         if places.len() > most {
             let (id, count) = (&fate.draft.id, places.len());
+            let text = short(text);
             book.violate(state, format_args!("{text:?} (id {id:?}) is there {count} times: {places:?}"));
         }
         if fate.acknowledged && places.is_empty() {
-            book.violate(state, format_args!("acknowledged and lost: {text:?} of {}", fate.draft.device));
+            book.violate(
+                state,
+                format_args!("acknowledged and lost: {:?} of {}", short(text), fate.draft.device),
+            );
         }
         if places.iter().any(|(conversation, _)| *conversation != fate.draft.conversation) {
-            book.violate(state, format_args!("{text:?} is in the wrong conversation"));
+            book.violate(state, format_args!("{:?} is in the wrong conversation", short(text)));
         }
     }
     state.fates = fates;
     for (text, places) in found {
-        book.violate(state, format_args!("nobody wrote {text:?}, and it is there: {places:?}"));
+        book.violate(state, format_args!("nobody wrote {:?}, and it is there: {places:?}", short(&text)));
     }
 }
 

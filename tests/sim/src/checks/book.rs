@@ -59,7 +59,7 @@ pub struct Draft {
 }
 
 /// An entry of a log, as far as everybody must agree on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Line {
     /// Who wrote it.
     pub sender: UserId,
@@ -67,6 +67,17 @@ pub struct Line {
     pub id: String,
     /// What it says; a change says what it changes.
     pub text: String,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {} with id {:?}", short(&self.text), self.sender, self.id)
+    }
+}
+
+/// The beginning of a text: what follows is there for its length.
+pub fn short(text: &str) -> String {
+    text.chars().take(16).collect()
 }
 
 impl Line {
@@ -215,7 +226,10 @@ impl Book {
         let Some((conversation, seq)) = place else { return };
         let before = fate.place.replace(seq);
         if conversation != draft.conversation {
-            self.violate(&mut state, format_args!("{:?} was acknowledged in another conversation", draft.text));
+            self.violate(
+                &mut state,
+                format_args!("{:?} was acknowledged in another conversation", short(&draft.text)),
+            );
         }
         if let Some(before) = before.filter(|before| draft.id.is_some() && *before != seq) {
             let id = draft.id.as_deref().unwrap_or_default();
@@ -310,7 +324,10 @@ impl Book {
         let before = course.receipts.insert(of, (delivered, read)).unwrap_or_default();
         if !dup && (delivered < before.0 || read < before.1) {
             let now = (delivered, read);
-            self.violate(state, format_args!("{device} was told of a position that retreats: {before:?}, {now:?}"));
+            self.violate(
+                state,
+                format_args!("{device} was told of a position that retreats: {before:?}, {now:?}"),
+            );
         }
         Self::raise(state, of, delivered, read);
     }

@@ -6,5 +6,5 @@ mod book;
 mod owed;
 
 pub use audit::{Log, audit};
-pub use book::{Book, Delivery, DeviceName, Draft, Line};
+pub use book::{Book, Delivery, DeviceName, Draft, Line, short};
 pub use owed::missing;

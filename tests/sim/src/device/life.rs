@@ -6,13 +6,12 @@ use super::{
     packets::{self, Heard},
 };
 use crate::{
+    checks::short,
     stage::{Stage, Status},
     tell,
     wire::Link,
 };
-use parlance_mqtt::{
-    Ack, ConnAck, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Version,
-};
+use parlance_mqtt::{Ack, ConnAck, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Version};
 use parlance_plugin_api::ConversationId;
 use parlance_schema::api::Conversations;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -20,6 +19,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How long a device waits for CONNACK, and for the answer to a ping.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// Messages that it may send once more.
+const STORED_MAX: usize = 6;
 /// Publishes that it has under way at most.
 const UNDER_WAY_MAX: usize = 8;
 
@@ -225,6 +226,7 @@ impl<'a> Online<'a> {
                 self.subscribe();
             }
             92..96 if self.memory.habits.version == Version::V5 => self.call(),
+            96..98 => self.repeat(),
             _ => {}
         }
         None
@@ -242,6 +244,19 @@ impl<'a> Online<'a> {
         }
         let Some(draft) = self.memory.outbox.pop_front() else { return };
         tell!(self.stage.trace, "{} sends {:?} to {}", self.memory.name, short(&draft.text), draft.topic);
+        self.stage.book.sent(&draft);
+        self.begin(Under::Message(draft));
+    }
+
+    /// Sends once more what was acknowledged: its seq is the first one.
+    fn repeat(&mut self) {
+        let count = self.memory.stored.len();
+        if count == 0 || self.memory.under_way.len() >= UNDER_WAY_MAX {
+            return;
+        }
+        let which = self.memory.random.index(count);
+        let Some(draft) = self.memory.stored.get(which).cloned() else { return };
+        tell!(self.stage.trace, "{} repeats {:?}", self.memory.name, short(&draft.text));
         self.stage.book.sent(&draft);
         self.begin(Under::Message(draft));
     }
@@ -318,7 +333,8 @@ impl<'a> Online<'a> {
                 message = Some((conversation, seq));
             }
             Heard::Receipt(receipt) => {
-                let (Ok(conversation), Ok(user)) = (receipt.conversation.parse(), receipt.user.parse()) else {
+                let (Ok(conversation), Ok(user)) = (receipt.conversation.parse(), receipt.user.parse())
+                else {
                     return self.stage.book.violated(format_args!("{name} got {receipt:?}"));
                 };
                 let (of, dup) = ((conversation, user), publish.dup);
@@ -357,6 +373,10 @@ impl<'a> Online<'a> {
                 let seq = place.map_or(0, |(_, seq)| seq);
                 tell!(self.stage.trace, "{name} PUBACK {:?} seq {seq}", short(&draft.text));
                 self.stage.book.acknowledged(&draft, place);
+                if draft.id.is_some() {
+                    self.memory.stored.truncate(STORED_MAX - 1);
+                    self.memory.stored.push_front(draft);
+                }
             }
             Under::Message(draft) => {
                 tell!(self.stage.trace, "{name} refused {:?}: {:?}", short(&draft.text), ack.reason);
@@ -409,9 +429,4 @@ impl<'a> Online<'a> {
             },
         }
     }
-}
-
-/// The beginning of a text.
-fn short(text: &str) -> &str {
-    text.split(' ').next().unwrap_or(text)
 }

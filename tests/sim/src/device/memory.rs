@@ -66,6 +66,8 @@ pub struct Memory {
     pub(crate) random: Random,
     /// To be sent.
     pub(crate) outbox: VecDeque<Draft>,
+    /// Acknowledged, with an id: the newest few.
+    pub(crate) stored: VecDeque<Draft>,
     /// Sent, in that order.
     pub(crate) under_way: VecDeque<(PacketId, Under)>,
     pub(crate) last_packet_id: u16,
@@ -87,6 +89,7 @@ impl Memory {
             habits,
             random,
             outbox: outbox.into(),
+            stored: VecDeque::new(),
             under_way: VecDeque::new(),
             last_packet_id: 0,
             session: SessionHope::Unknown,

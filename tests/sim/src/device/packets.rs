@@ -117,9 +117,12 @@ fn message(habits: &Habits, draft: &Draft) -> (String, Bytes, PublishProperties)
 
 /// What came down.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub enum Heard {
+    /// A message.
     Message(Delivery),
+    /// A receipt.
     Receipt(pb::Receipt),
+    /// The answer to a call, with the call's number.
     Answer(u64, Bytes),
     /// Nothing that a device looks at.
     Other,
