@@ -37,6 +37,8 @@ enum Layer {
     Server,
     /// `tests`, the suites in it and `bench`: they use the product from outside, and each other's harness.
     Outside,
+    /// `tests/sim`: it puts the server together as its `main` does, in a world of its own.
+    Simulation,
     Xtask,
 }
 
@@ -53,6 +55,7 @@ impl Layer {
             "tests" | "tests/conformance" | "tests/differential" | "tests/clients/embedded" | "bench" => {
                 Self::Outside
             }
+            "tests/sim" => Self::Simulation,
             "xtask" => Self::Xtask,
             _ if folder.starts_with("plugins/") => Self::Plugin,
             _ => return None,
@@ -74,6 +77,14 @@ impl Layer {
                 Self::PluginApi,
                 Self::Plugin,
                 Self::Client,
+            ],
+            Self::Simulation => &[
+                Self::Mqtt,
+                Self::Schema,
+                Self::Journal,
+                Self::PluginApi,
+                Self::Plugin,
+                Self::Server,
             ],
             Self::Outside => &[
                 Self::Mqtt,

@@ -106,5 +106,5 @@ fn deliveries_in_another_order_are_found() {
 
 #[test]
 fn a_message_that_says_something_else_is_found() {
-    is_found(Mutation::DeliveryForged, "was Line");
+    is_found(Mutation::DeliveryForged, "to others");
 }
