@@ -78,14 +78,9 @@ impl Layer {
                 Self::Plugin,
                 Self::Client,
             ],
-            Self::Simulation => &[
-                Self::Mqtt,
-                Self::Schema,
-                Self::Journal,
-                Self::PluginApi,
-                Self::Plugin,
-                Self::Server,
-            ],
+            Self::Simulation => {
+                &[Self::Mqtt, Self::Schema, Self::Journal, Self::PluginApi, Self::Plugin, Self::Server]
+            }
             Self::Outside => &[
                 Self::Mqtt,
                 Self::Engine,
