@@ -201,6 +201,8 @@ pub enum Mutation {
     RemovalsForgotten,
     /// The store loses messages from the middle of a log.
     LogForgotten,
+    /// The store forgets where logs end.
+    HeadsForgotten,
     /// Some deliveries are lost on their way, and acknowledged.
     DeliveryLost,
     /// Some deliveries change places on their way.
@@ -211,7 +213,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::DiskSyncLies,
         Self::SyncsSkipped,
         Self::StoreSyncLies,
@@ -219,6 +221,7 @@ impl Mutation {
         Self::CursorsForgotten,
         Self::RemovalsForgotten,
         Self::LogForgotten,
+        Self::HeadsForgotten,
         Self::DeliveryLost,
         Self::DeliveriesSwapped,
         Self::DeliveryForged,
@@ -234,6 +237,7 @@ impl Mutation {
             Self::CursorsForgotten => "cursors-forgotten",
             Self::RemovalsForgotten => "removals-forgotten",
             Self::LogForgotten => "log-forgotten",
+            Self::HeadsForgotten => "heads-forgotten",
             Self::DeliveryLost => "delivery-lost",
             Self::DeliveriesSwapped => "deliveries-swapped",
             Self::DeliveryForged => "delivery-forged",

@@ -139,6 +139,7 @@ fn habits(v3: bool, latency_ms: u64, random: &mut Random) -> Habits {
         idle_ms: random.pick(&[1..40, 10..300, 100..1500]).clone(),
         prompt_per_mille: *random.pick(&[1000, 1000, 500, 0]),
         id_per_mille: *random.pick(&[1000, 1000, 500]),
+        exactly_per_mille: *random.pick(&[0, 0, 300, 1000]),
         leave_per_mille: *random.pick(&[0, 5, 30, 100]),
         receipts: random.chance(600),
         away_ms_max: *random.pick(&[2_000, 10_000]),

@@ -131,6 +131,7 @@ impl OpenStore {
         match self.store.mutation {
             Some(Mutation::IdsForgotten) => write.table == Table::Ids,
             Some(Mutation::CursorsForgotten) => write.table == Table::Cursors,
+            Some(Mutation::HeadsForgotten) => write.table == Table::Heads,
             Some(Mutation::RemovalsForgotten) => {
                 write.value.is_none() && matches!(write.table, Table::Members | Table::UserConversations)
             }

@@ -80,7 +80,11 @@ fn a_second_seq_for_a_message_id_is_found() {
 #[test]
 fn positions_that_retreat_are_found() {
     is_found(Mutation::CursorsForgotten, "retreat");
-    is_found(Mutation::CursorsForgotten, "unread");
+}
+
+#[test]
+fn unread_counts_that_are_wrong_are_found() {
+    is_found(Mutation::HeadsForgotten, "counted");
 }
 
 #[test]

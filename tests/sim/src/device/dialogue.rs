@@ -2,7 +2,7 @@
 
 use super::{
     line::Line,
-    memory::{Habits, Memory, Under},
+    memory::{Habits, Leg, Memory, Under},
     packets::{self, Heard},
 };
 use crate::{
@@ -36,6 +36,7 @@ impl Dialogue {
             idle_ms: 0..1,
             prompt_per_mille: 1000,
             id_per_mille: 1000,
+            exactly_per_mille: 0,
             leave_per_mille: 0,
             receipts: false,
             away_ms_max: 0,
@@ -64,7 +65,7 @@ impl Dialogue {
     /// PUBLISH of a message.
     pub fn publish(&mut self, draft: &Draft) {
         let packet_id = self.memory.packet_id();
-        let under = Under::Message(draft.clone());
+        let under = Under::Message(draft.clone(), Leg::Once);
         self.line.send(&packets::publish(&self.memory.habits, packet_id, &under, false));
     }
 

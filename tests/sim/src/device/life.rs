@@ -2,7 +2,7 @@
 
 use super::{
     line::{Line, Over},
-    memory::{Memory, SessionHope, Under},
+    memory::{Leg, Memory, SessionHope, Under},
     packets::{self, Heard},
 };
 use crate::{
@@ -137,11 +137,16 @@ impl<'a> Online<'a> {
 
     async fn run(&mut self) -> End {
         // What was under way goes on where it was: the server has the session.
-        if !self.stage.knows_retries() {
-            for (_, under) in &self.memory.under_way {
-                if let Under::Message(draft) = under {
-                    self.stage.book.sent(draft);
-                }
+        for (_, under) in &self.memory.under_way {
+            let may_double = match under {
+                Under::Message(_, Leg::Once) => !self.stage.knows_retries(),
+                Under::Message(_, Leg::Exactly) => self.stage.was_full(),
+                _ => false,
+            };
+            if let Under::Message(draft, _) = under
+                && may_double
+            {
+                self.stage.book.sent(draft);
             }
         }
         let again: Vec<Packet> = {
@@ -245,7 +250,8 @@ impl<'a> Online<'a> {
         let Some(draft) = self.memory.outbox.pop_front() else { return };
         tell!(self.stage.trace, "{} sends {:?} to {}", self.memory.name, short(&draft.text), draft.topic);
         self.stage.book.sent(&draft);
-        self.begin(Under::Message(draft));
+        let exactly = self.memory.random.chance(self.memory.habits.exactly_per_mille);
+        self.begin(Under::Message(draft, if exactly { Leg::Exactly } else { Leg::Once }));
     }
 
     /// Sends once more what was acknowledged: its seq is the first one.
@@ -258,7 +264,7 @@ impl<'a> Online<'a> {
         let Some(draft) = self.memory.stored.get(which).cloned() else { return };
         tell!(self.stage.trace, "{} repeats {:?}", self.memory.name, short(&draft.text));
         self.stage.book.sent(&draft);
-        self.begin(Under::Message(draft));
+        self.begin(Under::Message(draft, Leg::Once));
     }
 
     fn read(&mut self) {
@@ -298,7 +304,8 @@ impl<'a> Online<'a> {
     fn heard(&mut self, packet: Packet) -> Option<End> {
         match packet {
             Packet::Publish(publish) => self.publish(publish),
-            Packet::PubAck(ack) => self.publish_acknowledged(ack),
+            Packet::PubAck(ack) | Packet::PubRec(ack) => self.publish_acknowledged(ack),
+            Packet::PubComp(ack) => self.completed(&ack),
             Packet::SubAck(ack) if self.subscribing == Some(ack.packet_id) => {
                 self.subscribing = None;
                 self.memory.subscribed = !ack.codes.iter().any(|code| code.is_error());
@@ -361,24 +368,30 @@ impl<'a> Online<'a> {
     fn publish_acknowledged(&mut self, ack: Ack) {
         let name = self.memory.name;
         let Some(at) = self.memory.under_way.iter().position(|(id, _)| *id == ack.packet_id) else {
-            return self.stage.book.violated(format_args!("{name} got a PUBACK for nothing"));
+            return self.stage.book.violated(format_args!("{name} got an acknowledgement for nothing"));
         };
-        if at != 0 {
-            self.stage.book.violated(format_args!("{name} got PUBACKs out of order"));
+        let waits = |(_, under): &(PacketId, Under)| !matches!(under, Under::Message(_, Leg::Released));
+        if self.memory.under_way.iter().position(waits) != Some(at) {
+            self.stage.book.violated(format_args!("{name} got acknowledgements out of order"));
         }
-        let Some((_, under)) = self.memory.under_way.remove(at) else { return };
+        let Some((packet_id, under)) = self.memory.under_way.remove(at) else { return };
         match under {
-            Under::Message(draft) if !ack.reason.is_error() => {
+            Under::Message(draft, leg) if !ack.reason.is_error() => {
                 let place = packets::place(&ack.user_properties);
                 let seq = place.map_or(0, |(_, seq)| seq);
                 tell!(self.stage.trace, "{name} PUBACK {:?} seq {seq}", short(&draft.text));
                 self.stage.book.acknowledged(&draft, place);
+                if leg == Leg::Exactly {
+                    let under = Under::Message(draft.clone(), Leg::Released);
+                    self.send(&packets::publish(&self.memory.habits, packet_id, &under, false));
+                    self.memory.under_way.insert(at, (packet_id, under));
+                }
                 if draft.id.is_some() {
                     self.memory.stored.truncate(STORED_MAX - 1);
                     self.memory.stored.push_front(draft);
                 }
             }
-            Under::Message(draft) => {
+            Under::Message(draft, _) => {
                 tell!(self.stage.trace, "{name} refused {:?}: {:?}", short(&draft.text), ack.reason);
                 // Who is no member any more may not write. Everything else may pass.
                 if ack.reason != ReasonCode::NotAuthorized {
@@ -390,6 +403,20 @@ impl<'a> Online<'a> {
                 self.stage.book.has_read(conversation, user, seq);
             }
             Under::Read(..) | Under::Call(_) => {}
+        }
+    }
+
+    /// The server has forgotten a packet id.
+    fn completed(&mut self, ack: &Ack) {
+        let released = |(id, under): &(PacketId, Under)| {
+            *id == ack.packet_id && matches!(under, Under::Message(_, Leg::Released))
+        };
+        match self.memory.under_way.iter().position(released) {
+            Some(at) => drop(self.memory.under_way.remove(at)),
+            None => {
+                let name = self.memory.name;
+                self.stage.book.violated(format_args!("{name} got a PUBCOMP for nothing"));
+            }
         }
     }
 

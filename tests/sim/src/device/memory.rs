@@ -33,6 +33,8 @@ pub struct Habits {
     pub prompt_per_mille: u32,
     /// How often in a thousand it gives its messages ids.
     pub id_per_mille: u32,
+    /// How often in a thousand it sends with QoS 2.
+    pub exactly_per_mille: u32,
     /// How often in a thousand, when it does something, it leaves.
     pub leave_per_mille: u32,
     /// It wants receipts.
@@ -50,10 +52,21 @@ pub enum SessionHope {
     Kept,
 }
 
-/// A publish that was not acknowledged.
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leg {
+    /// Sent with QoS 1.
+    Once,
+    /// Sent with QoS 2.
+    Exactly,
+    /// The server has it, and is to forget its packet id.
+    Released,
+}
+
+/// A publish that is not done with.
 #[derive(Debug, Clone)]
 pub(crate) enum Under {
-    Message(Draft),
+    Message(Draft, Leg),
     Read(ConversationId, u64),
     Call(u64),
 }
@@ -114,7 +127,8 @@ impl Memory {
     /// The session is gone: what was under way is to be sent as something new.
     pub(crate) fn begin_anew(&mut self) {
         for (_, under) in std::mem::take(&mut self.under_way).into_iter().rev() {
-            if let Under::Message(draft) = under {
+            // What is released is stored.
+            if let Under::Message(draft, Leg::Once | Leg::Exactly) = under {
                 self.outbox.push_front(draft);
             }
         }
@@ -122,6 +136,6 @@ impl Memory {
 
     /// Nothing is left to be sent.
     pub(crate) fn is_done(&self) -> bool {
-        self.outbox.is_empty() && !self.under_way.iter().any(|(_, under)| matches!(under, Under::Message(_)))
+        self.outbox.is_empty() && !self.under_way.iter().any(|(_, under)| matches!(under, Under::Message(..)))
     }
 }

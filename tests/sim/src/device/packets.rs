@@ -1,14 +1,14 @@
 //! The packets that devices send, and what they make of those that come.
 
-use super::memory::{Habits, Memory, Under};
+use super::memory::{Habits, Leg, Memory, Under};
 use crate::{
     checks::{Delivery, Draft, Line},
     people::handle,
 };
 use bytes::Bytes;
 use parlance_mqtt::{
-    Connect, Packet, PacketId, Publish, PublishProperties, QoS, RetainHandling, Subscribe, SubscribeFilter,
-    TopicFilter, TopicName, Unsubscribe, UserProperties, Version,
+    Ack, Connect, Packet, PacketId, Publish, PublishProperties, QoS, RetainHandling, Subscribe,
+    SubscribeFilter, TopicFilter, TopicName, Unsubscribe, UserProperties, Version,
 };
 use parlance_plugin_api::{ConversationId, UserId};
 use parlance_schema::{Format, pb};
@@ -74,10 +74,11 @@ pub(super) fn unsubscribe(habits: &Habits, packet_id: PacketId) -> Packet {
     Packet::Unsubscribe(Unsubscribe { packet_id, filters: inbox, user_properties: Vec::new() })
 }
 
-/// A publish of something that is under way.
+/// The packet that something under way waits for the answer of.
 pub(super) fn publish(habits: &Habits, packet_id: PacketId, under: &Under, dup: bool) -> Packet {
     let (topic, payload, properties) = match under {
-        Under::Message(draft) => message(habits, draft),
+        Under::Message(_, Leg::Released) => return Packet::PubRel(Ack::success(packet_id)),
+        Under::Message(draft, _) => message(habits, draft),
         Under::Read(conversation, seq) => {
             (format!("group/{conversation}/read"), seq.to_string().into(), PublishProperties::default())
         }
@@ -89,7 +90,11 @@ pub(super) fn publish(habits: &Habits, packet_id: PacketId, under: &Under, dup: 
     };
     Packet::Publish(Publish {
         dup,
-        qos: QoS::AtLeastOnce,
+        qos: if matches!(under, Under::Message(_, Leg::Exactly)) {
+            QoS::ExactlyOnce
+        } else {
+            QoS::AtLeastOnce
+        },
         retain: false,
         topic: Some(TopicName::new(topic).expect("a device's topics are topics")),
         packet_id: Some(packet_id),
