@@ -51,7 +51,7 @@ pub struct Options {
     #[arg(long)]
     pub rounds: Option<u32>,
     /// No case begins after so many minutes
-    #[arg(long, default_value_t = 34, overrides_with = "minutes")]
+    #[arg(long, default_value_t = 36, overrides_with = "minutes")]
     pub minutes: u64,
     /// Threads of the load generator
     #[arg(long, default_value_t = 1)]
@@ -221,7 +221,7 @@ impl Suite {
     fn outcome(&self, case: Case, found: &Found) -> Result<Outcome, Box<dyn Error>> {
         let settings = plan::settings_for(case, found.peer, &self.settings);
         let mut broker = Running::prepare(&self.places, found, &self.data)?;
-        let outcome = match case {
+        let mut outcome = match case {
             Case::Crash => crash(&mut broker, &settings)?,
             _ => {
                 let target =
@@ -230,6 +230,9 @@ impl Suite {
             }
         };
         broker.stop()?;
+        if settings.storm_devices < self.settings.storm_devices {
+            outcome.notes.push(format!("{}: {} devices only", found.peer, settings.storm_devices));
+        }
         Ok(outcome)
     }
 }
@@ -253,7 +256,8 @@ fn told(run: &Run) -> String {
 /// The last words, and the exit code.
 fn conclude(results: &Results, page: &Path, whole: bool) -> ExitCode {
     println!("\n{}", page.display());
-    let broken = results.runs.iter().filter(|run| run.place.peer == Peer::Parlance && is_broken(run)).count();
+    let broken =
+        results.runs.iter().filter(|run| run.place.peer == Peer::Parlance && run.is_broken()).count();
     if broken > 0 {
         println!(
             "FAILED: {broken} runs on parlance lost, doubled or misplaced messages, or could not be run"
@@ -264,10 +268,6 @@ fn conclude(results: &Results, page: &Path, whole: bool) -> ExitCode {
         println!("NOT MET: {line}");
     }
     if broken > 0 || !unmet.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-fn is_broken(run: &Run) -> bool {
-    run.outcome.as_ref().is_none_or(|outcome| !outcome.faults.is_empty())
 }
 
 /// An error with all its causes, in one line; a cause that its error has told already is not told again.

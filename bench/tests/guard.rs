@@ -60,9 +60,12 @@ fn a_program_ends_with_the_suite_and_its_data_are_removed() {
 #[test]
 fn a_program_that_ends_by_itself_keeps_its_data() {
     let Guarded { mut guard, program, child, outside: _outside, folder } = start();
+    // Waiting for a child closes its input: the suite is still there.
+    let suite = guard.stdin.take();
     let pid = program.file_name().expect("an id").to_owned();
     assert!(Command::new("kill").arg("-9").arg(pid).status().expect("kill runs").success());
     assert!(guard.wait().expect("a child").success());
     eventually("they are gone", || !program.exists() && !child.exists());
     assert!(folder.join("log").exists());
+    drop(suite);
 }

@@ -10,7 +10,10 @@ use super::{
     verdict::{self, Criterion, Verdict},
 };
 use crate::peers::Peer;
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 /// Use of the processors by others from which on it is said loudly.
 const BUSY: f64 = 0.1;
@@ -208,6 +211,18 @@ fn notes_of(results: &Results, table: &Table) -> BTreeSet<String> {
     said.map(|(run, note)| if sizes { format!("{}: {note}", run.place.case) } else { note.clone() }).collect()
 }
 
+/// What the time did not suffice for, a line for each broker and round.
+fn left_out(results: &Results) -> Vec<String> {
+    let mut cases: BTreeMap<(Peer, u32), Vec<String>> = BTreeMap::new();
+    for place in &results.left_out {
+        cases.entry((place.peer, place.round)).or_default().push(place.case.name());
+    }
+    let line = |((peer, round), cases): ((Peer, u32), Vec<String>)| {
+        format!("- {peer}, round {round}: left out, the time was over: {}", cases.join(", "))
+    };
+    cases.into_iter().map(line).collect()
+}
+
 /// Whatever was not as it should be, in full.
 fn troubles(page: &mut Page, results: &Results) {
     let mut lines = Vec::new();
@@ -220,12 +235,7 @@ fn troubles(page: &mut Page, results: &Results) {
             lines.push(format!("- {place}: {fault}"));
         }
     }
-    for left_out in &results.left_out {
-        lines.push(format!(
-            "- {} on {}, round {}: left out, the time was over",
-            left_out.case, left_out.peer, left_out.round
-        ));
-    }
+    lines.extend(left_out(results));
     page.add("## What went wrong\n");
     if lines.is_empty() {
         page.end("Nothing: no run failed, and no message was lost, doubled or out of order on any broker.");

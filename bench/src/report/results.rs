@@ -132,11 +132,29 @@ pub struct Run {
     pub error: Option<String>,
 }
 
+impl Run {
+    /// Whether it failed, or the broker did something wrong with a message.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.outcome.as_ref().is_none_or(|outcome| !outcome.faults.is_empty())
+    }
+}
+
 impl Results {
     /// The outcomes of a case on a broker.
     pub(crate) fn outcomes(&self, case: Case, peer: Peer) -> impl Iterator<Item = &Outcome> {
         let runs = self.runs.iter().filter(move |run| run.place.case == case && run.place.peer == peer);
         runs.filter_map(|run| run.outcome.as_ref())
+    }
+
+    /// How often a case was run on a broker, or tried.
+    pub(crate) fn ran(&self, case: Case, peer: Peer) -> usize {
+        self.runs.iter().filter(|run| run.place.case == case && run.place.peer == peer).count()
+    }
+
+    /// How often of that something was wrong.
+    pub(crate) fn broken(&self, case: Case, peer: Peer) -> usize {
+        let runs = self.runs.iter().filter(|run| run.place.case == case && run.place.peer == peer);
+        runs.filter(|run| run.is_broken()).count()
     }
 
     /// Whether anything of this case was run.

@@ -161,7 +161,12 @@ fn a_fault_or_a_failure_of_parlance_is_counted_and_one_of_others_is_shown() {
     results = results.with(CHAT_16, Peer::Mosquitto, &metric::MESSAGES, &[1.0]);
     results.runs[2].outcome.as_mut().unwrap().faults.push("7 messages lost".to_owned());
     assert_eq!(results.verdicts("faults").0, Verdict::Met);
-    assert!(results.page().contains("- chat-16 on mosquitto, round 1: 7 messages lost"));
+    let page = results.page();
+    assert!(page.contains("- chat-16 on mosquitto, round 1: 7 messages lost"), "{page}");
+    assert!(
+        page.contains("| mosquitto | saved every 30 minutes | 1.00 | 0.67 × | 1, **1 with faults** |"),
+        "{page}"
+    );
     results.runs[1].outcome = None;
     results.runs[1].error = Some("it does not start".to_owned());
     assert_eq!(results.verdicts("faults").0, Verdict::NotMet);
@@ -218,11 +223,15 @@ fn an_aim_that_is_not_met_has_its_note_or_says_that_there_is_none() {
 #[test]
 fn what_was_left_out_and_what_disturbed_is_said() {
     let mut results = results();
-    results.left_out.push(Place { case: CHAT_16, peer: Peer::Nats, round: 3 });
+    results.left_out.extend([CHAT_16, CHAT_1].map(|case| Place { case, peer: Peer::Nats, round: 3 }));
     results.environment.busy_before = 0.6;
     results.environment.build = "debug".to_owned();
     let page = results.page();
-    for text in ["chat-16 on nats, round 3: left out", "Other programs were running", "not a release build"] {
+    for text in [
+        "- nats, round 3: left out, the time was over: chat-16, chat-1\n",
+        "Other programs were running",
+        "not a release build",
+    ] {
         assert!(page.contains(text), "{text}");
     }
 }

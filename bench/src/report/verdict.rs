@@ -3,7 +3,7 @@
 use super::{
     metric::{self, Metric},
     number,
-    results::Results,
+    results::{Results, Run},
 };
 use crate::{Case, peers::Peer};
 
@@ -314,8 +314,7 @@ fn curves(results: &Results) -> [Criterion; 4] {
 fn faults(results: &Results) -> [Criterion; 2] {
     let none = |metric| at_most(metric, Some(0.0), "");
     let runs = results.runs.iter().filter(|run| run.place.peer == Peer::Parlance);
-    let broken: Vec<bool> =
-        runs.map(|run| run.outcome.as_ref().is_none_or(|outcome| !outcome.faults.is_empty())).collect();
+    let broken: Vec<bool> = runs.map(Run::is_broken).collect();
     let count = (!broken.is_empty()).then(|| broken.iter().filter(|&&broken| broken).count() as f64);
     let lost = own(results, Case::Crash, &metric::LOST);
     [

@@ -67,12 +67,24 @@ fn only_the_whole_is_judged() {
 }
 
 #[test]
+fn what_is_quick_fills_no_large_store() {
+    let quick = steps(&["--quick", "--only", "parlance"]);
+    assert!(quick.contains(&"1 parlance conversation-cost-10000".to_owned()));
+    assert!(!quick.iter().any(|step| step.contains("00000") || step.starts_with('2')), "{quick:?}");
+}
+
+#[test]
 fn musts_have_five_rounds() {
     let steps = steps(&[]);
     for case in ["chat-16", "chat-1", "rate-1000", "fan-out-8", "idle", "idle-tls", "connects", "offline"] {
         assert!(steps.contains(&format!("5 parlance {case}")), "{case}");
     }
-    for (peer, case) in [("mosquitto", "chat-16"), ("rumqttd", "fan-out-8"), ("mosquitto", "offline")] {
+    for (peer, case) in [
+        ("mosquitto", "chat-16"),
+        ("rabbitmq", "chat-16"),
+        ("rumqttd", "fan-out-8"),
+        ("mosquitto", "offline"),
+    ] {
         assert!(steps.contains(&format!("5 {peer} {case}")), "{case}");
     }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use parlance_groups::{GroupLimits, GroupPlugin};
 use parlance_plugin_api::{
     ConversationId, Handle, UserId,
-    access::{AccessError, AccessRules, Subject, TopicFilter, TopicRights},
+    access::{AccessError, AccessRules, Subject, TopicFilter, TopicRight, TopicRights},
     event::Event,
     identity::{
         AccountKind, Accounts, AuthError, Authenticator, Credential, Directory, Named, Operators, Principal,
@@ -178,19 +178,21 @@ impl Operators for NoAccounts {
     }
 }
 
-/// Free topics: not simulated, so denied.
-struct NoFreeTopics;
+/// Free topics: everybody may use those below `app/`.
+struct FreeTopics;
 
 #[async_trait]
-impl AccessRules for NoFreeTopics {
+impl AccessRules for FreeTopics {
     fn version(&self, _: UserId) -> u64 {
         0
     }
     fn rights(&self, _: &Subject) -> Arc<TopicRights> {
-        Arc::default()
+        let filter = TopicFilter::try_from("app/#").expect("it is a filter");
+        let right = TopicRight { number: 1, allow: true, publish: true, subscribe: true, filter };
+        Arc::new(TopicRights { rules: vec![right] })
     }
-    fn allows_filter(&self, _: &TopicRights, _: &TopicFilter) -> bool {
-        false
+    fn allows_filter(&self, _: &TopicRights, filter: &TopicFilter) -> bool {
+        filter.as_str().starts_with("app/")
     }
     fn happened(&self, _: &Event) {}
     fn list(&self) -> api::AccessRules {
@@ -232,7 +234,7 @@ impl Plugins for World {
             accounts: Arc::new(NoAccounts),
             operators: Arc::new(NoAccounts),
             groups: Arc::new(groups),
-            access: Arc::new(NoFreeTopics),
+            access: Arc::new(FreeTopics),
             created: Vec::new(),
         })
     }

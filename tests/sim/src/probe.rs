@@ -30,6 +30,7 @@ pub struct Probe {
     name: DeviceName,
     dialogue: Dialogue,
     written: usize,
+    acknowledges: bool,
     /// Messages that came while something else was waited for.
     inbox: VecDeque<(ConversationId, u64)>,
 }
@@ -40,6 +41,16 @@ impl Probe {
     /// # Errors
     /// The CONNACK's or SUBACK's reason; `None` where there was none.
     pub async fn connect(stage: &Arc<Stage>, user: usize, number: usize) -> Result<Self, Option<ReasonCode>> {
+        let mut probe = Self::resume(stage, user, number).await?;
+        probe.subscribe().await?;
+        Ok(probe)
+    }
+
+    /// Connects, and leaves the subscriptions of its session as they are.
+    ///
+    /// # Errors
+    /// The CONNACK's reason; `None` where there was none.
+    pub async fn resume(stage: &Arc<Stage>, user: usize, number: usize) -> Result<Self, Option<ReasonCode>> {
         let name = DeviceName { user, number };
         let (link, socket) = stage.machine.connect().ok_or(None)?;
         let mut dialogue = Dialogue::new(name, link.number, socket);
@@ -49,15 +60,39 @@ impl Probe {
             Ok(Some(Packet::ConnAck(ack))) => return Err(Some(ack.reason)),
             _ => return Err(None),
         }
-        dialogue.subscribe();
-        let mut probe = Self { stage: stage.clone(), name, dialogue, written: 0, inbox: VecDeque::new() };
-        match probe.until(|packet| matches!(packet, Packet::SubAck(_))).await {
+        let inbox = VecDeque::new();
+        Ok(Self { stage: stage.clone(), name, dialogue, written: 0, acknowledges: true, inbox })
+    }
+
+    /// Subscribes to all messages, and waits for the answer.
+    ///
+    /// # Errors
+    /// The SUBACK's reason; `None` where there was none.
+    pub async fn subscribe(&mut self) -> Result<(), Option<ReasonCode>> {
+        self.dialogue.subscribe();
+        match self.until(|packet| matches!(packet, Packet::SubAck(_))).await {
             Some(Packet::SubAck(ack)) => match ack.codes.iter().find(|code| code.is_error()) {
                 Some(refused) => Err(Some(*refused)),
-                None => Ok(probe),
+                None => Ok(()),
             },
             _ => Err(None),
         }
+    }
+
+    /// Ends the subscription, and does not wait for the answer.
+    pub fn unsubscribe(&mut self) {
+        self.dialogue.unsubscribe();
+    }
+
+    /// Whether it acknowledges what comes.
+    pub fn set_acknowledges(&mut self, acknowledges: bool) {
+        self.acknowledges = acknowledges;
+    }
+
+    /// Listens for a while to who does not write.
+    pub async fn listen(&mut self, lasts: Duration) {
+        // It ends with its time.
+        let _ = timeout(lasts, self.until(|_| false)).await;
     }
 
     /// The next packet of a kind; deliveries meanwhile are acknowledged and noted.
@@ -79,11 +114,13 @@ impl Probe {
     }
 
     fn take(&mut self, publish: &parlance_mqtt::Publish) -> Option<(ConversationId, u64)> {
-        let heard = self.dialogue.take(publish);
+        let heard = self.dialogue.take(publish, self.acknowledges);
         let Some(Heard::Message(delivery)) = heard else { return None };
         let (conversation, seq) = (delivery.conversation, delivery.seq);
         self.stage.book.delivered(self.name, self.dialogue.connection(), &delivery);
-        self.stage.book.device_acknowledged(self.name, conversation, seq);
+        if self.acknowledges {
+            self.stage.book.device_acknowledged(self.name, conversation, seq);
+        }
         Some((conversation, seq))
     }
 
@@ -92,7 +129,7 @@ impl Probe {
         self.written += 1;
         let id = format!("{}-{}", self.name, self.written);
         let text = format!("{id} #{}", "x".repeat(bytes));
-        Draft { device: self.name, topic: topic.to_owned(), conversation, id: Some(id), text }
+        Draft { device: self.name, topic: topic.to_owned(), conversation, id: Some(id), text, free: false }
     }
 
     /// Sends a message, and waits for what becomes of it.

@@ -9,7 +9,7 @@ use crate::{
     random::Random,
     wire::Pace,
 };
-use parlance_mqtt::Version;
+use parlance_mqtt::{QoS, Version};
 use parlance_plugin_api::ConversationId;
 use parlance_schema::Format;
 use parlance_server::config::{Config, Limits, Store, Topics};
@@ -86,13 +86,15 @@ impl Scenario {
         // Large messages fill segments of the journal, and windows. Where little is on its way for long, they would be all
         // that is seen.
         let slow = pace.capacity_bytes < 16_000 || pace.latency_ms.end > 100;
-        let large = if slow { (50, 300) } else { (*random.pick(&[50, 500]), 8_000) };
+        let (large_per_mille, large_bytes) = if slow { (50, 300) } else { (*random.pick(&[50, 500]), 8_000) };
+        let free_per_mille = *random.pick(&[0, 0, 200, 600]);
+        let texts = Texts { large_per_mille, large_bytes, free_per_mille };
         let mut devices = Vec::new();
         for user in 0..users {
             for number in 0..=usize::from(random.chance(400)) {
                 let name = DeviceName { user, number };
                 let habits = habits(v3, pace.latency_ms.end, random);
-                let drafts = drafts(name, &habits, users, &groups, large, random);
+                let drafts = drafts(name, &habits, users, &groups, texts, random);
                 devices.push(Device { name, habits, drafts });
             }
         }
@@ -104,6 +106,17 @@ impl Scenario {
         let (every_ms, lasts_ms) = (20..most, random.within(5_000..25_000));
         Self { users, devices, groups, config: config(random), tempo, pace, kinds, every_ms, lasts_ms }
     }
+}
+
+/// What is written.
+#[derive(Clone, Copy)]
+struct Texts {
+    /// How often in a thousand it is large.
+    large_per_mille: u32,
+    /// Size of what is large, bytes.
+    large_bytes: usize,
+    /// How often in a thousand it goes to a free topic.
+    free_per_mille: u32,
 }
 
 /// Not everything goes wrong in every run: what each kind does alone is seen as well.
@@ -139,6 +152,7 @@ fn habits(v3: bool, latency_ms: u64, random: &mut Random) -> Habits {
         idle_ms: random.pick(&[1..40, 10..300, 100..1500]).clone(),
         prompt_per_mille: *random.pick(&[1000, 1000, 500, 0]),
         id_per_mille: *random.pick(&[1000, 1000, 500]),
+        free: *random.pick(&[None, None, Some(QoS::AtLeastOnce), Some(QoS::ExactlyOnce)]),
         exactly_per_mille: *random.pick(&[0, 0, 300, 1000]),
         leave_per_mille: *random.pick(&[0, 5, 30, 100]),
         receipts: random.chance(600),
@@ -151,7 +165,7 @@ fn drafts(
     habits: &Habits,
     users: usize,
     groups: &[BTreeSet<usize>],
-    (large_per_mille, large_bytes): (u32, usize),
+    Texts { large_per_mille, large_bytes, free_per_mille }: Texts,
     random: &mut Random,
 ) -> Vec<Draft> {
     let count = 1 + random.index(14);
@@ -160,18 +174,23 @@ fn drafts(
         // Also where it may not write, if it is told so.
         let may = groups.get(group).is_some_and(|members| members.contains(&device.user));
         let writes = !groups.is_empty() && (may || habits.version == Version::V5);
-        let (topic, conversation): (String, ConversationId) = if writes && random.chance(500) {
+        let mut free = false;
+        let (mut topic, conversation): (String, ConversationId) = if writes && random.chance(500) {
             (format!("group/{}", group_id(group)), group_id(group))
         } else {
             let peer = random.index(users);
             (format!("user/@user{peer}"), ConversationId::direct(user_id(device.user), user_id(peer)))
         };
+        if random.chance(free_per_mille) {
+            topic = format!("app/{}", random.index(2));
+            free = true;
+        }
         let known = habits.format != Format::Text || habits.version == Version::V5;
-        let id = (known && random.chance(habits.id_per_mille)).then(|| format!("{device}-{number}"));
+        let id = (known && !free && random.chance(habits.id_per_mille)).then(|| format!("{device}-{number}"));
         let length =
             if random.chance(large_per_mille) { random.index(large_bytes) } else { random.index(40) };
         let text = format!("{device}-{number} #{}", "x".repeat(length));
-        Draft { device, topic, conversation, id, text }
+        Draft { device, topic, conversation, id, text, free }
     };
     (0..count).map(|number| draft(number, random)).collect()
 }

@@ -1,5 +1,5 @@
-//! A store in memory beneath the store's trait: runs that were not synced may be lost by a crash, the newest first, and
-//! every operation can be made to fail.
+//! A store in memory beneath the store's trait: runs that were not synced may be lost by a crash, the newest first; of a run
+//! that failed, or that a crash met, any part may be there; and every operation can be made to fail.
 
 use crate::{
     disk::Crash,
@@ -34,6 +34,18 @@ fn apply(rows: &mut Rows, run: &[Write]) {
     }
 }
 
+/// What may be there of a run that did not come to its end: some tables of it, or some writes, or all but its position.
+fn part(run: Vec<Write>, mut draw: impl FnMut() -> u64) -> Vec<Write> {
+    let (kind, tables) = (draw() % 4, draw());
+    let mut kept = |write: &Write| match kind {
+        0 => false,
+        1 => tables >> write.table.tag() & 1 == 0,
+        2 => draw().is_multiple_of(2),
+        _ => true,
+    };
+    run.into_iter().filter(|write| kept(write)).collect()
+}
+
 #[derive(Default)]
 struct State {
     /// As it is read.
@@ -42,15 +54,15 @@ struct State {
     /// As a power cut leaves it at least.
     synced_rows: Rows,
     synced: Position,
-    /// Runs since then.
-    runs: Vec<(Vec<Write>, Position)>,
+    /// Runs since then; those without a position are parts.
+    runs: Vec<(Vec<Write>, Option<Position>)>,
 }
 
 impl State {
     fn sync(&mut self) {
         for (run, reaches) in self.runs.drain(..) {
             apply(&mut self.synced_rows, &run);
-            self.synced = reaches;
+            self.synced = reaches.unwrap_or(self.synced);
         }
     }
 }
@@ -102,7 +114,11 @@ impl SimStore {
             // An engine that writes on its own threads may not have handed all of it to the kernel.
             Crash::Process | Crash::Power => random.index(state.runs.len() + 1),
         };
-        state.runs.truncate(kept);
+        let met = state.runs.drain(kept..).next();
+        if let Some((run, _)) = met {
+            let part = part(run, || random.next());
+            state.runs.push((part, None));
+        }
         state.sync();
         (state.rows, state.applied) = (state.synced_rows.clone(), state.synced);
     }
@@ -162,23 +178,20 @@ impl Store for OpenStore {
     }
 
     fn apply(&self, run: &[Write], reaches: Position) -> Result<(), StoreError> {
-        let begun = self.begin(Operation::StoreApply, true);
-        // Whoever hears of an error does not know whether it happened all the same.
-        let happened = match &begun {
-            Err(StoreError::Io(_)) => {
-                self.store.power.is_on(self.power) && self.store.faults.draw().is_multiple_of(2)
-            }
-            outcome => outcome.is_ok(),
-        };
-        let outcome = begun.map(drop);
-        if happened {
-            self.store.trace.mark("apply", &[run.len() as u64, reaches.0]);
-            let run: Vec<Write> = run.iter().filter(|write| !self.forgets(write)).cloned().collect();
-            let mut state = self.store.state();
-            apply(&mut state.rows, &run);
-            state.applied = reaches;
-            state.runs.push((run, reaches));
+        let outcome = self.begin(Operation::StoreApply, true).map(drop);
+        if !self.store.power.is_on(self.power) {
+            return outcome;
         }
+        let mut run: Vec<Write> = run.iter().filter(|write| !self.forgets(write)).cloned().collect();
+        if outcome.is_err() {
+            run = part(run, || self.store.faults.draw());
+        }
+        self.store.trace.mark("apply", &[run.len() as u64, reaches.0]);
+        let mut state = self.store.state();
+        apply(&mut state.rows, &run);
+        let reached = outcome.is_ok().then_some(reaches);
+        state.applied = reached.unwrap_or(state.applied);
+        state.runs.push((run, reached));
         outcome
     }
 

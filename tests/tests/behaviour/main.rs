@@ -14,6 +14,7 @@ mod free_shared;
 mod free_wills;
 mod idempotence;
 mod refusals;
+mod second_device;
 mod sessions;
 mod stopping;
 

@@ -7,7 +7,6 @@
 use crate::{form::form, process::signal, rng::Rng};
 use parlance_tests::{Client, Closed, Device, Message, Server, User, mqtt::Packet, mqtt::ReasonCode};
 use rustix::process::Signal;
-use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::{
     sync::watch,
@@ -79,7 +78,13 @@ fn newcomers(server: &Server, user: &User) -> (JoinHandle<()>, JoinHandle<()>) {
         let (broker, user) = (broker.clone(), user.clone());
         async move { Device::new("late").connect(&broker, &user).await.ping().await }
     });
-    let calling = tokio::spawn(async move { drop(broker.call(&user.token, "me", json!({})).await) });
+    // Over a connection of its own: one that was there may have been idle for too long.
+    let call = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+    let call = call.get(format!("http://{}/me", broker.http())).bearer_auth(&user.token);
+    let calling = tokio::spawn(async move {
+        let answer = call.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+    });
     (connecting, calling)
 }
 

@@ -336,6 +336,8 @@ async fn finish<S: Transport>(
         out: BytesMut::new(),
         stalled: None,
         moves: Vec::new(),
+        begins: Vec::new(),
+        follows: false,
         queue_moved: None,
         queue_sent,
         live_bytes: 0,
@@ -365,6 +367,7 @@ async fn finish<S: Transport>(
     });
     connection.send(&Packet::ConnAck(Box::new(connack(&plan, opened.present))));
     connection.restore_subscriptions(opened.subscriptions);
+    connection.follows = opened.present && connection.subscriptions.has_inbox();
     connection.follow_queue();
     connection.tell_dropped();
     let transport = connection.door.transport.as_str();

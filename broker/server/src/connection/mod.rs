@@ -104,6 +104,10 @@ struct Connection<S> {
     stalled: Option<Box<Command>>,
     /// Acknowledged positions not yet reported, sorted.
     moves: Vec<(ConversationId, u64)>,
+    /// Conversations in which the device begins, and behind which position: not yet reported.
+    begins: Vec<(ConversationId, u64)>,
+    /// It goes on from a connection that received messages: it has a position in every conversation that there was.
+    follows: bool,
     /// Entries of the session's own queue up to this number are done with, not yet reported.
     queue_moved: Option<u64>,
     /// No entry of it behind this one was sent.
@@ -521,7 +525,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Origin::Queue => self.queue_moved = self.queue_moved.max(Some(seq)),
         }
-        if self.moves.len() >= MOVES_MAX {
+        self.gather();
+    }
+
+    /// The device begins in a conversation: kept, so that what comes while it is away is owed to it.
+    fn begins(&mut self, conversation: ConversationId, position: u64) {
+        if self.owner.assigned {
+            return;
+        }
+        self.begins.push((conversation, position));
+        self.gather();
+    }
+
+    /// Reports positions soon, or now if they are many.
+    fn gather(&mut self) {
+        if self.moves.len() + self.begins.len() >= MOVES_MAX {
             self.report_moves();
         } else if self.moves_due.is_none() {
             self.moves_due = Some(self.now() + MOVES_GATHER_MS);
@@ -530,7 +548,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn take_moves(&mut self) -> Option<Command> {
         self.moves_due = None;
-        if self.moves.is_empty() && self.queue_moved.is_none() {
+        if self.moves.is_empty() && self.begins.is_empty() && self.queue_moved.is_none() {
             return None;
         }
         let positions = std::mem::take(&mut self.moves);
@@ -540,6 +558,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             device: self.owner.device,
             keep_device,
             positions,
+            begins: std::mem::take(&mut self.begins),
             queue: self.queue_moved.take(),
         }))
     }

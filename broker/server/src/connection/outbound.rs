@@ -223,9 +223,10 @@ impl<S: Transport> Connection<S> {
 
     /// Where this device stands in a conversation: `None` when the user is no member. One that has never been here begins
     /// behind what another device of the user has acknowledged, but not above `newest`: a message that reached this
-    /// device live is its own to get, though another device was faster. And where it has begun, it goes on.
-    fn position(&self, id: ConversationId, newest: u64) -> Result<Option<u64>, StoreError> {
-        let ledger = &self.context.ledger;
+    /// device live is its own to get, though another device was faster. And where it has begun, it goes on: a session that
+    /// receives has a position wherever it was, so that a conversation without one is newer, and all of it is owed.
+    fn position(&mut self, id: ConversationId, newest: u64) -> Result<Option<u64>, StoreError> {
+        let ledger = self.context.ledger.clone();
         let Some(member) = self.member(id)? else { return Ok(None) };
         let device_key = record::device_cursor_key(self.owner.user, self.owner.device, id);
         let own = ledger
@@ -233,13 +234,16 @@ impl<S: Transport> Connection<S> {
             .and_then(|value| record::parse_device_cursor(&value));
         let begin = match own {
             Some(seq) => seq,
+            None if self.follows => 0,
             None => {
                 let member_key = record::member_key(id, self.owner.user);
                 let cursors =
                     ledger.get(Table::Cursors, &member_key)?.and_then(record::decode::<CursorRecord>);
                 let begun = self.session.holds(Origin::Conversation(id));
                 let newest = if begun { 0 } else { newest };
-                cursors.unwrap_or_default().acknowledged.min(newest)
+                let begin = cursors.unwrap_or_default().acknowledged.min(newest);
+                self.begins(id, begin);
+                begin
             }
         };
         Ok(Some(begin.max(member.joined_seq.saturating_sub(1))))
@@ -292,7 +296,7 @@ impl<S: Transport> Connection<S> {
             return;
         }
         let tracked = self.session.is_tracked(Origin::Conversation(id));
-        let look = || -> Result<Option<(u64, u64)>, StoreError> {
+        let mut look = || -> Result<Option<(u64, u64)>, StoreError> {
             let Some(acked) = self.position(id, u64::MAX)? else { return Ok(None) };
             Ok(Some((acked, head(&*self.context.ledger, id)?)))
         };

@@ -312,6 +312,10 @@ impl Decider {
         if let Some(number) = moves.queue {
             self.acknowledged(SessionKey { user: moves.user, device: moves.device }, number);
         }
+        for (id, seq) in moves.begins {
+            let position = self.running.device_cursors.entry((moves.user, moves.device, id)).or_default();
+            *position = seq.max(*position);
+        }
         for (id, seq) in moves.positions {
             let kept = self.delivered(moves.user, id, seq).and_then(|furthest| {
                 if moves.keep_device {

@@ -181,6 +181,8 @@ pub(crate) struct Moves {
     /// Whether the device's own positions are kept (not for one that gets a new client id each time).
     pub(crate) keep_device: bool,
     pub(crate) positions: Vec<(ConversationId, u64)>,
+    /// Where the device begins, and behind which position.
+    pub(crate) begins: Vec<(ConversationId, u64)>,
     /// Entries of its queue up to this number are done with.
     pub(crate) queue: Option<u64>,
 }

@@ -1,5 +1,6 @@
 //! What devices were told, in one book for all of them.
 
+use super::free::Free;
 use crate::{people::user_id, tell, trace::Trace};
 use parlance_plugin_api::{
     ConversationId, UserId,
@@ -56,6 +57,8 @@ pub struct Draft {
     pub id: Option<String>,
     /// What it says: no two drafts say the same.
     pub text: String,
+    /// It goes to a free topic, and into no conversation.
+    pub free: bool,
 }
 
 /// An entry of a log, as far as everybody must agree on it.
@@ -149,6 +152,7 @@ pub(crate) struct State {
     /// Positions that somebody was told of: they never retreat.
     pub(crate) cursors: BTreeMap<(ConversationId, UserId), CursorRecord>,
     pub(crate) device_cursors: BTreeMap<Vec<u8>, u64>,
+    pub(crate) free: Free,
     courses: BTreeMap<DeviceName, Course>,
     deliveries: u64,
     acknowledgements: u64,
@@ -213,6 +217,9 @@ impl Book {
     /// A draft was sent as something new.
     pub fn sent(&self, draft: &Draft) {
         let mut state = self.state();
+        if draft.free {
+            return state.free.sent(draft);
+        }
         let fresh = || Fate { draft: draft.clone(), attempts: 0, acknowledged: false, place: None };
         state.fates.entry(draft.text.clone()).or_insert_with(fresh).attempts += 1;
     }
@@ -221,6 +228,9 @@ impl Book {
     pub fn acknowledged(&self, draft: &Draft, place: Option<(ConversationId, u64)>) {
         let mut state = self.state();
         state.acknowledgements += 1;
+        if draft.free {
+            return state.free.acknowledged(draft);
+        }
         let Some(fate) = state.fates.get_mut(&draft.text) else { return };
         fate.acknowledged = true;
         let Some((conversation, seq)) = place else { return };
@@ -273,6 +283,20 @@ impl Book {
         let course = state.course(device, connection);
         course.subscribing = asks;
         course.last.clear();
+    }
+
+    /// A device has a session that stays, with a subscription to free topics; or that is not sure.
+    pub fn follows_free(&self, device: DeviceName, follows: bool) {
+        self.state().free.follows(device, follows);
+    }
+
+    /// A free message came to a device.
+    pub fn free_delivered(&self, device: DeviceName, text: &str, exactly: bool) {
+        let state = &mut *self.state();
+        state.deliveries += 1;
+        if let Err(what) = state.free.delivered(device, text, exactly) {
+            self.violate(state, format_args!("{what}"));
+        }
     }
 
     /// A message came to a device.

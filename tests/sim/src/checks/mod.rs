@@ -3,6 +3,7 @@
 
 mod audit;
 mod book;
+mod free;
 mod owed;
 
 pub use audit::{Log, audit};

@@ -10,7 +10,7 @@ use parlance_plugin_api::ConversationId;
 /// What each device has not got and should have, in words; nothing when all is well.
 pub fn missing(book: &Book, log: &Log, devices: &[DeviceName]) -> Vec<String> {
     let state = book.state();
-    let mut missing = Vec::new();
+    let mut missing = state.free.missing();
     for device in devices {
         for conversation in log.conversations() {
             let Some(since) = log.member_since(conversation, user_id(device.user)) else { continue };

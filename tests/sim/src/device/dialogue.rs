@@ -37,6 +37,7 @@ impl Dialogue {
             prompt_per_mille: 1000,
             id_per_mille: 1000,
             exactly_per_mille: 0,
+            free: None,
             leave_per_mille: 0,
             receipts: false,
             away_ms_max: 0,
@@ -62,6 +63,12 @@ impl Dialogue {
         self.line.send(&packets::subscribe(&self.memory.habits, packet_id));
     }
 
+    /// UNSUBSCRIBE from all messages.
+    pub fn unsubscribe(&mut self) {
+        let packet_id = self.memory.packet_id();
+        self.line.send(&packets::unsubscribe(&self.memory.habits, packet_id));
+    }
+
     /// PUBLISH of a message.
     pub fn publish(&mut self, draft: &Draft) {
         let packet_id = self.memory.packet_id();
@@ -74,9 +81,9 @@ impl Dialogue {
         self.line.next().await.ok()
     }
 
-    /// Understands a delivery and acknowledges it.
-    pub fn take(&mut self, publish: &Publish) -> Option<Heard> {
-        if let Some(packet_id) = publish.packet_id {
+    /// Understands a delivery, and acknowledges it if it is to.
+    pub fn take(&mut self, publish: &Publish, acknowledges: bool) -> Option<Heard> {
+        if let Some(packet_id) = publish.packet_id.filter(|_| acknowledges) {
             self.line.send(&Packet::PubAck(Ack::success(packet_id)));
         }
         packets::understand(publish)

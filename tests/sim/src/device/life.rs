@@ -49,6 +49,9 @@ async fn connect(stage: &Stage, memory: &mut Memory) -> Option<(Line, Link)> {
     let mangle = stage.mutation.map(|mutation| (mutation, memory.random.fork(link.number)));
     let mut line = Line::new(link.number, socket, memory.habits.version, mangle);
     line.send(&packets::connect(memory, clean));
+    if clean {
+        stage.book.follows_free(name, false);
+    }
     tell!(stage.trace, "{name} connects ({}, clean {clean})", link.number);
     let hoped = std::mem::replace(&mut memory.session, SessionHope::Unknown);
     let answer = timeout(PATIENCE, line.next()).await;
@@ -84,6 +87,7 @@ async fn connect(stage: &Stage, memory: &mut Memory) -> Option<(Line, Link)> {
         stage.book.violated(format_args!("{name} has lost its session"));
     }
     if !session_present {
+        stage.book.follows_free(name, false);
         memory.begin_anew();
         memory.subscribed = false;
     }
@@ -306,9 +310,17 @@ impl<'a> Online<'a> {
             Packet::Publish(publish) => self.publish(publish),
             Packet::PubAck(ack) | Packet::PubRec(ack) => self.publish_acknowledged(ack),
             Packet::PubComp(ack) => self.completed(&ack),
+            Packet::PubRel(ack) => {
+                self.memory.unreleased.remove(&ack.packet_id);
+                self.send(&Packet::PubComp(Ack::success(ack.packet_id)));
+            }
             Packet::SubAck(ack) if self.subscribing == Some(ack.packet_id) => {
                 self.subscribing = None;
                 self.memory.subscribed = !ack.codes.iter().any(|code| code.is_error());
+                let stays = self.memory.session == SessionHope::Kept
+                    && self.memory.habits.free.is_some()
+                    && !self.stage.was_full();
+                self.stage.book.follows_free(self.memory.name, stays && self.memory.subscribed);
                 tell!(self.stage.trace, "{} SUBACK {:?}", self.memory.name, ack.codes);
                 self.stage.book.subscribes(self.memory.name, self.line.number, false);
             }
@@ -355,7 +367,19 @@ impl<'a> Online<'a> {
                     self.stage.book.listed(crate::people::user_id(name.user), &known, &listed);
                 }
             }
+            Heard::Free(text) => {
+                let exactly = publish.qos == QoS::ExactlyOnce;
+                // What has an id that was not released is the same again.
+                let fresh = !exactly || publish.packet_id.is_none_or(|id| self.memory.unreleased.insert(id));
+                tell!(self.stage.trace, "{name} <- {:?} (fresh {fresh})", short(&text));
+                if fresh {
+                    self.stage.book.free_delivered(name, &text, exactly);
+                }
+            }
             Heard::Other => {}
+        }
+        if let Some(packet_id) = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
+            self.send(&Packet::PubRec(Ack::success(packet_id)));
         }
         if let Some(packet_id) = publish.packet_id.filter(|_| publish.qos == QoS::AtLeastOnce) {
             self.unacknowledged.push_back((packet_id, message));

@@ -4,11 +4,11 @@ use crate::{
     checks::{DeviceName, Draft},
     random::Random,
 };
-use parlance_mqtt::{PacketId, Version};
+use parlance_mqtt::{PacketId, QoS, Version};
 use parlance_plugin_api::ConversationId;
 use parlance_schema::Format;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
 };
 
@@ -35,6 +35,8 @@ pub struct Habits {
     pub id_per_mille: u32,
     /// How often in a thousand it sends with QoS 2.
     pub exactly_per_mille: u32,
+    /// With which QoS it subscribes to free topics.
+    pub free: Option<QoS>,
     /// How often in a thousand, when it does something, it leaves.
     pub leave_per_mille: u32,
     /// It wants receipts.
@@ -84,6 +86,8 @@ pub struct Memory {
     /// Sent, in that order.
     pub(crate) under_way: VecDeque<(PacketId, Under)>,
     pub(crate) last_packet_id: u16,
+    /// Packet ids of deliveries with QoS 2 that the server has not released.
+    pub(crate) unreleased: BTreeSet<PacketId>,
     pub(crate) session: SessionHope,
     /// Its session has its subscriptions, as far as it was told.
     pub(crate) subscribed: bool,
@@ -105,6 +109,7 @@ impl Memory {
             stored: VecDeque::new(),
             under_way: VecDeque::new(),
             last_packet_id: 0,
+            unreleased: BTreeSet::new(),
             session: SessionHope::Unknown,
             subscribed: false,
             newest: BTreeMap::new(),
@@ -126,6 +131,7 @@ impl Memory {
 
     /// The session is gone: what was under way is to be sent as something new.
     pub(crate) fn begin_anew(&mut self) {
+        self.unreleased.clear();
         for (_, under) in std::mem::take(&mut self.under_way).into_iter().rev() {
             // What is released is stored.
             if let Under::Message(draft, Leg::Once | Leg::Exactly) = under {

@@ -38,6 +38,7 @@ pub(super) fn connect(memory: &Memory, clean: bool) -> Packet {
     }))
 }
 
+/// Inbox first.
 fn filters(habits: &Habits) -> Vec<String> {
     let format = habits.format;
     let mut filters = vec![format!("me/{format}/inbox/#"), "me/json/reply/#".to_owned()];
@@ -53,16 +54,18 @@ fn filter(text: String) -> TopicFilter {
 
 /// Subscribes to everything that a device wants.
 pub(super) fn subscribe(habits: &Habits, packet_id: PacketId) -> Packet {
-    let asked = |text| SubscribeFilter {
+    let asked = |(text, qos)| SubscribeFilter {
         filter: filter(text),
-        qos: QoS::AtLeastOnce,
+        qos,
         no_local: false,
         retain_as_published: false,
         retain_handling: RetainHandling::Send,
     };
+    let own = filters(habits).into_iter().map(|text| (text, QoS::AtLeastOnce));
+    let free = habits.free.map(|qos| ("app/+".to_owned(), qos));
     Packet::Subscribe(Subscribe {
         packet_id,
-        filters: filters(habits).into_iter().map(asked).collect(),
+        filters: own.chain(free).map(asked).collect(),
         subscription_id: None,
         user_properties: Vec::new(),
     })
@@ -105,6 +108,9 @@ pub(super) fn publish(habits: &Habits, packet_id: PacketId, under: &Under, dup: 
 
 fn message(habits: &Habits, draft: &Draft) -> (String, Bytes, PublishProperties) {
     let mut properties = PublishProperties::default();
+    if draft.free {
+        return (draft.topic.clone(), draft.text.clone().into(), properties);
+    }
     let (id, text) = (draft.id.clone().unwrap_or_default(), draft.text.clone());
     let payload: Bytes = match habits.format {
         Format::Text => {
@@ -129,6 +135,8 @@ pub enum Heard {
     Receipt(pb::Receipt),
     /// The answer to a call, with the call's number.
     Answer(u64, Bytes),
+    /// A free message.
+    Free(String),
     /// Nothing that a device looks at.
     Other,
 }
@@ -148,6 +156,9 @@ pub(super) fn place(properties: &UserProperties) -> Option<(ConversationId, u64)
 /// Understands a publish that came down. `None`: it makes no sense.
 pub(super) fn understand(publish: &Publish) -> Option<Heard> {
     let topic = publish.topic.as_ref()?.as_str();
+    if topic.starts_with("app/") {
+        return String::from_utf8(publish.payload.to_vec()).ok().map(Heard::Free);
+    }
     let mut levels = topic.split('/').skip(1);
     let format = Format::from_level(levels.next()?)?;
     match (levels.next()?, format) {

@@ -350,6 +350,7 @@ pub(super) fn acknowledged(key: SessionKey, number: u64) -> Command {
         user: key.user,
         device: key.device,
         keep_device: true,
+        begins: Vec::new(),
         positions: Vec::new(),
         queue: Some(number),
     })
