@@ -1,6 +1,6 @@
 //! Where a server is, and its HTTP API.
 
-use crate::wait::in_time;
+use crate::wait::{PATIENCE, eventually, in_time};
 use parlance_schema::api::Problem;
 use serde_json::{Value, json};
 use std::{
@@ -140,12 +140,19 @@ impl Broker {
         if token.is_empty() { built } else { built.bearer_auth(token) }
     }
 
-    /// All messages of a conversation that the token may read, the oldest first.
+    /// All messages of a conversation that the token may read, the oldest first. A server that is busy is asked again.
     pub async fn history(&self, token: &str, conversation: &str) -> Vec<Value> {
         let (mut all, mut after) = (Vec::new(), 0);
         loop {
             let request = json!({"conversation": conversation, "after": after, "limit": PAGE});
-            let page = self.call(token, "messages", request).await;
+            let page = eventually(PATIENCE, "a page of the history", async || {
+                match self.try_call(token, "messages", request.clone()).await {
+                    Ok(page) => Some(page),
+                    Err(problem) if problem.code == "busy" => None,
+                    Err(problem) => panic!("{request}: {} {}", problem.code, problem.detail),
+                }
+            })
+            .await;
             let messages = page["messages"].as_array().expect("a list");
             all.extend(messages.iter().cloned());
             match (page["more"].as_bool(), messages.last().and_then(|last| last["seq"].as_u64())) {

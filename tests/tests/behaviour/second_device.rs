@@ -24,7 +24,7 @@ async fn delivered(sender: &mut Client, phone: &mut Client, text: &str, seq: u64
     sender.publish("user/@bob/text", text.to_owned()).await;
     assert_eq!(phone.next().await.seq(), seq);
     loop {
-        let receipt: Value = serde_json::from_str(&sender.next().await.text()).expect("JSON");
+        let receipt: Value = serde_json::from_str(sender.next().await.text()).expect("JSON");
         if receipt["delivered"].to_string().trim_matches('"') == seq.to_string() {
             return;
         }

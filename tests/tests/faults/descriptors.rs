@@ -28,7 +28,7 @@ const SPARE: u64 = 40;
 /// Connections that wait for a descriptor: whoever lets go of one has to fear for it.
 const AT_THE_DOOR: usize = 100;
 /// Who is not let in within this waits.
-const LET_IN_WITHIN: Duration = Duration::from_secs(1);
+const LET_IN_WITHIN: Duration = Duration::from_secs(5);
 /// How long it is written while none is free.
 const WRITTEN_FOR: Duration = Duration::from_secs(4);
 /// How fast everything works again.
