@@ -28,12 +28,14 @@ impl Ports {
     }
 }
 
-/// Bound and never listening, so a broker can listen there: the two options allow that whichever of them it sets.
+/// Bound and never listening, so a broker can listen there: the two options allow that whichever of them it sets. Bound on
+/// every address: a connection of anybody from this port on another address would be in the way of a broker that listens
+/// on all of them.
 fn reserve() -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    socket.bind(&SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
-    let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-    Ok((socket, address))
+    socket.bind(&SockAddr::from(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))))?;
+    let bound = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, SocketAddr::from((Ipv4Addr::LOCALHOST, bound.port()))))
 }

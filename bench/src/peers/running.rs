@@ -25,8 +25,8 @@ const PORTS: usize = 4;
 /// How often it is asked whether it is ready.
 const ASK: Duration = Duration::from_millis(20);
 
-/// How much of what a broker said is shown when it does not start.
-const LOG_SHOWN_BYTES: usize = 2_000;
+/// Lines of what a broker said that are shown when it does not start.
+const LOG_LINES_SHOWN: usize = 4;
 
 /// Why a broker does not run.
 #[derive(Debug, thiserror::Error)]
@@ -129,11 +129,12 @@ impl Running {
         }
     }
 
-    /// The end of its log.
+    /// The last lines of its log, in one.
     fn said(&self) -> String {
         let log = fs::read(self.folder.path().join(self.plan.broker.log)).unwrap_or_default();
-        let end = &log[log.len().saturating_sub(LOG_SHOWN_BYTES)..];
-        String::from_utf8_lossy(end).trim().to_owned()
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join(" / ")
     }
 }
 

@@ -203,6 +203,10 @@ pub enum Mutation {
     LogForgotten,
     /// The store forgets where logs end.
     HeadsForgotten,
+    /// The store forgets what sessions are owed of free topics.
+    QueuesForgotten,
+    /// The store forgets packet ids of QoS 2 publishes.
+    ReceivedForgotten,
     /// Some deliveries are lost on their way, and acknowledged.
     DeliveryLost,
     /// Some deliveries change places on their way.
@@ -213,7 +217,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::DiskSyncLies,
         Self::SyncsSkipped,
         Self::StoreSyncLies,
@@ -222,6 +226,8 @@ impl Mutation {
         Self::RemovalsForgotten,
         Self::LogForgotten,
         Self::HeadsForgotten,
+        Self::QueuesForgotten,
+        Self::ReceivedForgotten,
         Self::DeliveryLost,
         Self::DeliveriesSwapped,
         Self::DeliveryForged,
@@ -238,6 +244,8 @@ impl Mutation {
             Self::RemovalsForgotten => "removals-forgotten",
             Self::LogForgotten => "log-forgotten",
             Self::HeadsForgotten => "heads-forgotten",
+            Self::QueuesForgotten => "queues-forgotten",
+            Self::ReceivedForgotten => "received-forgotten",
             Self::DeliveryLost => "delivery-lost",
             Self::DeliveriesSwapped => "deliveries-swapped",
             Self::DeliveryForged => "delivery-forged",

@@ -148,6 +148,8 @@ impl OpenStore {
             Some(Mutation::IdsForgotten) => write.table == Table::Ids,
             Some(Mutation::CursorsForgotten) => write.table == Table::Cursors,
             Some(Mutation::HeadsForgotten) => write.table == Table::Heads,
+            Some(Mutation::QueuesForgotten) => write.table == Table::Queue,
+            Some(Mutation::ReceivedForgotten) => write.table == Table::Received,
             Some(Mutation::RemovalsForgotten) => {
                 write.value.is_none() && matches!(write.table, Table::Members | Table::UserConversations)
             }

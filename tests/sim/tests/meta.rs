@@ -83,6 +83,16 @@ fn positions_that_retreat_are_found() {
 }
 
 #[test]
+fn free_messages_that_are_lost_are_found() {
+    is_found(Mutation::QueuesForgotten, "was never sent \"");
+}
+
+#[test]
+fn what_is_published_twice_in_spite_of_qos_2_is_found() {
+    is_found(Mutation::ReceivedForgotten, "is there 2 times");
+}
+
+#[test]
 fn unread_counts_that_are_wrong_are_found() {
     is_found(Mutation::HeadsForgotten, "counted");
 }
