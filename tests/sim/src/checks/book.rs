@@ -137,6 +137,8 @@ struct Course {
     last: BTreeMap<ConversationId, u64>,
     /// It has asked to subscribe, and has no answer.
     subscribing: bool,
+    /// It goes on from a connection that received messages: nothing is passed over.
+    follows: bool,
     receipts: BTreeMap<(ConversationId, UserId), (u64, u64)>,
 }
 
@@ -277,6 +279,11 @@ impl Book {
         }
     }
 
+    /// A device is connected. `follows`: with a session that has its subscriptions.
+    pub fn connected(&self, device: DeviceName, connection: u64, follows: bool) {
+        self.state().course(device, connection).follows = follows;
+    }
+
     /// A device subscribes, or has the answer. It may be sent again what its acknowledgement is not yet durable of.
     pub fn subscribes(&self, device: DeviceName, connection: u64, asks: bool) {
         let mut state = self.state();
@@ -309,6 +316,7 @@ impl Book {
         }
         let course = state.course(device, connection);
         let last = course.last.insert(conversation, seq).filter(|_| !course.subscribing);
+        let follows = course.follows;
         let held = state.held.entry(device).or_default().entry(conversation).or_default();
         let known = held.received.last().copied();
         held.received.insert(seq);
@@ -318,7 +326,7 @@ impl Book {
         // Within a connection from the last one on; else from all that the device has ever had.
         let (from, first) = match (last, known) {
             (Some(last), _) => (last + 1, false),
-            (None, Some(known)) => (known + 1, true),
+            (None, Some(known)) => (known + 1, !follows),
             (None, None) => (seq, true),
         };
         if from < seq {

@@ -91,6 +91,7 @@ async fn connect(stage: &Stage, memory: &mut Memory) -> Option<(Line, Link)> {
         memory.begin_anew();
         memory.subscribed = false;
     }
+    stage.book.connected(name, line.number, memory.subscribed);
     // A clean session of 3.1.1 ends with its connection.
     if memory.habits.expiry_s > 0 && !(clean && memory.habits.version == Version::V3) {
         memory.session = SessionHope::Kept;
