@@ -104,6 +104,9 @@ pub struct Delivery {
 /// What one device has of one conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
+    /// Since the last message the device had a connection that did not go on from one that received messages: it may have
+    /// begun elsewhere.
+    begun_anew: bool,
     pub(crate) received: BTreeSet<u64>,
     pub(crate) acknowledged: BTreeSet<u64>,
 }
@@ -137,8 +140,6 @@ struct Course {
     last: BTreeMap<ConversationId, u64>,
     /// It has asked to subscribe, and has no answer.
     subscribing: bool,
-    /// It goes on from a connection that received messages: nothing is passed over.
-    follows: bool,
     receipts: BTreeMap<(ConversationId, UserId), (u64, u64)>,
 }
 
@@ -281,7 +282,11 @@ impl Book {
 
     /// A device is connected. `follows`: with a session that has its subscriptions.
     pub fn connected(&self, device: DeviceName, connection: u64, follows: bool) {
-        self.state().course(device, connection).follows = follows;
+        let mut state = self.state();
+        state.course(device, connection);
+        if !follows {
+            state.held.entry(device).or_default().values_mut().for_each(|held| held.begun_anew = true);
+        }
     }
 
     /// A device subscribes, or has the answer. It may be sent again what its acknowledgement is not yet durable of.
@@ -316,9 +321,9 @@ impl Book {
         }
         let course = state.course(device, connection);
         let last = course.last.insert(conversation, seq).filter(|_| !course.subscribing);
-        let follows = course.follows;
         let held = state.held.entry(device).or_default().entry(conversation).or_default();
         let known = held.received.last().copied();
+        let anew = std::mem::take(&mut held.begun_anew);
         held.received.insert(seq);
         if let Some(last) = last.filter(|last| seq <= *last) {
             self.violate(state, format_args!("{device} was sent seq {seq} behind seq {last}"));
@@ -326,7 +331,7 @@ impl Book {
         // Within a connection from the last one on; else from all that the device has ever had.
         let (from, first) = match (last, known) {
             (Some(last), _) => (last + 1, false),
-            (None, Some(known)) => (known + 1, !follows),
+            (None, Some(known)) => (known + 1, anew),
             (None, None) => (seq, true),
         };
         if from < seq {
